@@ -1,0 +1,57 @@
+# Myelin. `make help` lists what there is. Only python3 (3.11) with venv, and make, are taken for granted.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Where PyPI's torch would bring CUDA: make demo TORCH_INDEX=https://download.pytorch.org/whl/cpu
+PIP := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar on $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+QUIET := 2>&1 | grep -v -e "^Requirement already" -e "^WARNING: Location" || true
+export NO_ET := 1
+export NIPYPE_NO_ET := 1
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+.PHONY: help demo test check format show show-main serve worker clean
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1|\2/' | awk -F'|' '{printf "  %-12s %s\n", substr($$1,3), $$2}'
+
+demo: $(VENV)/.ready ## the whole story, from DICOM to a withdrawn participant (FULL=1: 1 mm throughout; SERVE=1: leaves it running)
+	@$(BIN)/python manage.py demo $(if $(FULL),--full) $(if $(SERVE),--serve)
+
+test: $(VENV)/.ready-dev ## every test this machine can run; says what it skipped (ARGS="tests/deid -k csa")
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.ready-dev ## lint, format, types, and the tests of the house itself
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/python -m pytest -q tests/house --deselect tests/house/test_readme.py
+
+format: $(VENV)/.ready-dev ## let ruff lay out the code
+	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+show: show-main ## measure what every issue promises, and print it as tables
+
+show-main: $(VENV)/.ready-dev ## the main job measured (QUICK=1: minutes; FULL=1: everything, kept in docs/measured/main.json)
+	@PYTHONPATH=. $(BIN)/python tests/measure/main.py $(if $(QUICK),--quick) $(if $(FULL),--full)
+
+serve: $(VENV)/.ready ## the web process on http://127.0.0.1:8000 (development settings)
+	@$(BIN)/python manage.py migrate -v0 && $(BIN)/python manage.py runserver
+
+worker: $(VENV)/.ready ## the runner, its carrier, the mail and the tick
+	@$(BIN)/python manage.py migrate -v0 && $(BIN)/python manage.py worker
+
+clean: ## what was built here (not the data under var/)
+	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache
+
+# --no-deps: requirements.txt is the whole set, and says why. torch comes once more with its own needs, for the build with CUDA has some.
+$(VENV)/.ready: requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "Myelin runs on Python 3.11; this is %s. Say: make PYTHON=python3.11 ..." % sys.version.split()[0])'
+	@echo "Setting up $(VENV): about 460 MB to download from PyPI once (a CUDA build of torch: several GB more, see README), 1.9 GB on disk."
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PIP) --no-deps -r requirements.txt 2>&1 | grep -v -e "^WARNING: Location" -e "^Looking in"
+	@$(PIP) -q -c requirements.txt torch==2.13.0 2>&1 | grep -v "^WARNING: Location" || true
+	@$(PIP) -q --no-deps --no-build-isolation -e . 2>&1 | grep -v "^WARNING: Location" || true
+	@touch $@
+
+$(VENV)/.ready-dev: $(VENV)/.ready requirements-dev.txt
+	@$(PIP) -q --no-deps -r requirements-dev.txt 2>&1 | grep -v "^WARNING: Location" || true
+	@touch $@
