@@ -4,7 +4,6 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Where PyPI's torch would bring CUDA: make demo TORCH_INDEX=https://download.pytorch.org/whl/cpu
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar on $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
-QUIET := 2>&1 | grep -v -e "^Requirement already" -e "^WARNING: Location" || true
 export NO_ET := 1
 export NIPYPE_NO_ET := 1
 SHELL := /bin/bash
@@ -33,11 +32,11 @@ show: show-main ## measure what every issue promises, and print it as tables
 show-main: $(VENV)/.ready-dev ## the main job measured (QUICK=1: minutes; FULL=1: everything, kept in docs/measured/main.json)
 	@PYTHONPATH=. $(BIN)/python tests/measure/main.py $(if $(QUICK),--quick) $(if $(FULL),--full)
 
-serve: $(VENV)/.ready ## the web process on http://127.0.0.1:8000 (development settings)
-	@$(BIN)/python manage.py migrate -v0 && $(BIN)/python manage.py runserver
+serve: $(VENV)/.ready ## the web process on http://127.0.0.1:8000 (development settings; PORT=8001 for another)
+	@$(BIN)/python manage.py bootstrap >/dev/null && exec $(BIN)/python manage.py runserver --noreload $(or $(PORT),8000)
 
 worker: $(VENV)/.ready ## the runner, its carrier, the mail and the tick
-	@$(BIN)/python manage.py migrate -v0 && $(BIN)/python manage.py worker
+	@$(BIN)/python manage.py bootstrap >/dev/null && exec $(BIN)/python manage.py worker
 
 clean: ## what was built here (not the data under var/)
 	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache
@@ -47,11 +46,11 @@ $(VENV)/.ready: requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "Myelin runs on Python 3.11; this is %s. Say: make PYTHON=python3.11 ..." % sys.version.split()[0])'
 	@echo "Setting up $(VENV): about 460 MB to download from PyPI once (a CUDA build of torch: several GB more, see README), 1.9 GB on disk."
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(PIP) --no-deps -r requirements.txt 2>&1 | grep -v -e "^WARNING: Location" -e "^Looking in"
-	@$(PIP) -q -c requirements.txt torch==2.13.0 2>&1 | grep -v "^WARNING: Location" || true
-	@$(PIP) -q --no-deps --no-build-isolation -e . 2>&1 | grep -v "^WARNING: Location" || true
+	@$(PIP) --no-deps -r requirements.txt
+	@$(PIP) -q -c requirements.txt torch==2.13.0
+	@$(PIP) -q --no-deps --no-build-isolation -e .
 	@touch $@
 
 $(VENV)/.ready-dev: $(VENV)/.ready requirements-dev.txt
-	@$(PIP) -q --no-deps -r requirements-dev.txt 2>&1 | grep -v "^WARNING: Location" || true
+	@$(PIP) -q --no-deps -r requirements-dev.txt
 	@touch $@

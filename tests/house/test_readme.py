@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
+import socket
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
+import requests
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -49,13 +53,46 @@ def test_ci_calls_the_two_commands() -> None:
     assert re.search(r"^make test$", CI, re.M)
 
 
-@pytest.mark.parametrize("body", commands("run"), ids=lambda body: lines(body)[0][:60])
+SERVING = [body for body in commands("run") if "make serve" in body]
+
+
+@pytest.mark.parametrize("body", [body for body in commands("run") if body not in SERVING], ids=lambda body: lines(body)[0][:60])
 def test_a_run_block_runs(body: str, tmp_path: Path) -> None:
     """Each block runs by itself from the repository's root, as its reader would run it, with a scratch folder as $TMP."""
     environment = {**os.environ, "TMP": str(tmp_path), "MYELIN_HOME": str(tmp_path / "home"), "PYTHONWARNINGS": "default"}
     environment.pop("DATABASE_URL", None)
     result = subprocess.run(["bash", "-eu", "-c", body], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600, check=False)
     assert result.returncode == 0, f"{body}\n{result.stdout[-2000:]}\n{result.stderr[-2000:]}"
+
+
+@pytest.mark.parametrize("body", SERVING)
+def test_a_block_that_serves_answers(body: str, tmp_path: Path) -> None:
+    """What runs until it is stopped: started as its reader would, asked for its health until web and worker are well, and stopped."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = {**os.environ, "PORT": str(port), "MYELIN_HOME": str(tmp_path / "home"), "MYELIN_URL": f"http://127.0.0.1:{port}"}
+    environment.pop("DATABASE_URL", None)
+    with (tmp_path / "log").open("w") as log:
+        process = subprocess.Popen(["bash", "-eu", "-c", body], cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True)
+    try:
+        assert healthy(port, seconds=120), (tmp_path / "log").read_text("utf-8")[-2000:]
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(60)
+
+
+def healthy(port: int, seconds: float) -> bool:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        try:
+            answer = requests.get(f"http://127.0.0.1:{port}/api/v1/health", timeout=5)
+            if answer.ok and answer.json()["status"] == "ok" and answer.json()["worker"] == "alive":
+                return True
+        except requests.RequestException:
+            pass
+        time.sleep(0.5)
+    return False
 
 
 @pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\((?!https?:)([^)#]+)", README))))
@@ -66,6 +103,14 @@ def test_every_link_leads_somewhere(link: str) -> None:
 def test_every_make_target_of_the_readme_exists() -> None:
     targets = set(re.findall(r"^([a-z][\w-]*):", (ROOT / "Makefile").read_text("utf-8"), re.M))
     assert set(re.findall(r"\bmake ([a-z][\w-]*)", README)) <= targets
+
+
+@pytest.mark.slow
+def test_the_quick_form_of_every_measure_runs() -> None:
+    for body in commands("measure"):
+        for line in lines(body):
+            done = subprocess.run([*line.split(), "QUICK=1"], cwd=ROOT, capture_output=True, text=True, timeout=900, check=False)
+            assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]
 
 
 def test_make_help_names_every_target_people_use() -> None:
