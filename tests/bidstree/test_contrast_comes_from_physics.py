@@ -1,0 +1,177 @@
+"""Which contrast: physics first, words second, and what is not certain goes to a person."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from bidstree import classify, names, physics
+from bidstree.convert import Conversion
+
+# Every series of the shared data whose name its source gives or whose protocol leaves no doubt.
+KNOWN = {
+    "d2n_compressed": {"FLAIR"},
+    "d2n_ge/ge/anatomical": {"T1w"},
+    "d2n_hitachi_hyperfine/hyperfine": {"FLAIR"},
+    "d2n_hitachi_hyperfine/hitachi": {"PDw"},
+    "ge_bold": {"bold"},
+    "ge_dwi": {"dwi"},
+    "ge_t1w_3d_deidentified": {"T1w"},
+    "philips_dwi": {"dwi", "trace"},
+    "philips_enh_fieldmap_face": {"magnitude1", "magnitude2", "phase1", "phase2"},
+    "philips_t1w_3d_face": {"T1w"},
+    "siemens_bold": {"bold"},
+    "siemens_enh_xa30/11": {"ADC"},
+    "siemens_enh_xa30/14": {"colFA"},
+    "siemens_enh_xa30/16": {"S0map"},
+    "siemens_enh_xa30/5": {"T1w"},
+    "siemens_enh_xa30/8": {"magnitude1", "magnitude2"},
+    "siemens_enh_xa30/9": {"phasediff"},
+    "siemens_fieldmap/2": {"magnitude1", "magnitude2"},
+    "siemens_fieldmap/3": {"phasediff"},
+    "siemens_t1w_2d_face": {"T1w"},
+    "t1w_3d_defaced_poorheader": {"T1w"},
+    "uih_dwi": {"dwi"},
+}
+
+
+def named(image: Any, facts: dict[str, Any] | None = None) -> classify.Contrast:
+    weights = [float(value) for value in image.bval.read_text().split()] if image.bval else []
+    return classify.contrast(image.sidecar, facts or {}, volumes=image.measures["volumes"], weights=weights)
+
+
+def test_every_known_series_is_named_rightly_and_without_review(converted: dict[str, Conversion]) -> None:
+    for start, suffixes in KNOWN.items():
+        images = [image for name, done in converted.items() if name.startswith(start) for image in done.images]
+        answers = [named(image) for image in images]
+        assert {one.suffix for one in answers} == suffixes, start
+        assert not any(one.review for one in answers), start
+
+
+def test_what_is_not_certain_goes_to_review_and_never_gets_a_wrong_name(converted: dict[str, Conversion]) -> None:
+    unknown = [image for name, done in converted.items() if not name.startswith(tuple(KNOWN)) for image in done.images]
+    answers = {(one.suffix, one.code) for one in map(named, unknown) if one.review}
+    # An EPI that hides its gradients, and a perfusion scan whose labelling nobody wrote down.
+    assert answers == {("bold", "ok"), ("", "perfusion_incomplete")}
+    assert all(named(image).review for image in unknown)
+
+
+def test_every_answer_with_a_name_is_a_name_bids_has(converted: dict[str, Conversion]) -> None:
+    for done in converted.values():
+        for image in done.images:
+            one = named(image)
+            if one.code == "ok":
+                names.path("x", "m00", one.datatype, one.suffix, one.entities, ".nii.gz")
+
+
+SE, GR, EP = {"ScanningSequence": "SE"}, {"ScanningSequence": "GR", "SequenceVariant": "SP"}, {"ScanningSequence": ["EP", "SE"]}
+
+
+@pytest.mark.parametrize(
+    ("facts", "suffix"),
+    [
+        ({**SE, "EchoTime": 100, "RepetitionTime": 5000}, "T2w"),
+        ({**SE, "EchoTime": 12, "RepetitionTime": 600}, "T1w"),
+        ({**SE, "EchoTime": 15, "RepetitionTime": 3000}, "PDw"),
+        ({"ScanningSequence": ["SE", "IR"], "EchoTime": 120, "RepetitionTime": 9000, "InversionTime": 2500}, "FLAIR"),
+        ({"ScanningSequence": ["SE", "IR"], "EchoTime": 390, "RepetitionTime": 4800, "InversionTime": 1650}, "FLAIR"),
+        ({"ScanningSequence": ["SE", "IR"], "EchoTime": 10, "RepetitionTime": 2000, "InversionTime": 800}, "T1w"),
+        ({"ScanningSequence": ["GR", "IR"], "EchoTime": 3, "RepetitionTime": 2300, "InversionTime": 900, "FlipAngle": 9}, "T1w"),
+        ({**GR, "EchoTime": 20, "RepetitionTime": 650, "FlipAngle": 20}, "T2starw"),
+        ({**GR, "EchoTime": 2.5, "RepetitionTime": 250, "FlipAngle": 70, "MRAcquisitionType": "2D"}, "T1w"),
+    ],
+)
+def test_physics_alone_names_a_silent_protocol(facts: dict[str, Any], suffix: str) -> None:
+    """No word at all, and milliseconds as DICOM has them."""
+    one = classify.contrast({}, facts)
+    assert (one.suffix, one.review) == (suffix, False)
+
+
+def test_seconds_of_a_sidecar_and_milliseconds_of_dicom_say_the_same() -> None:
+    a = classify.contrast({"ScanningSequence": "SE", "EchoTime": 0.1, "RepetitionTime": 5.0}, {})
+    b = classify.contrast({}, {"ScanningSequence": "SE", "EchoTime": 100, "RepetitionTime": 5000})
+    assert (a.suffix, a.confidence) == (b.suffix, b.confidence) == ("T2w", 0.93)
+
+
+@pytest.mark.parametrize(
+    ("words", "suffix", "review"),
+    [("Sag T2 TSE", "T2w", False), ("t1_se_tra", "T1w", True), ("", "T2w", False)],
+)
+def test_a_word_that_contradicts_physics_sends_the_image_to_a_person(words: str, suffix: str, review: bool) -> None:
+    one = classify.contrast({}, {**SE, "EchoTime": 100, "RepetitionTime": 5000, "SeriesDescription": words})
+    assert (one.candidates[0][1], one.review) == ("T2w", review)
+    assert suffix in {candidate[1] for candidate in one.candidates}
+
+
+@pytest.mark.parametrize(
+    ("facts", "sure"),
+    [
+        ({"ContrastBolusAgent": "some agent", "SeriesDescription": "t1 post gd"}, True),
+        ({"ContrastBolusAgent": "some agent", "SeriesDescription": "t1"}, True),
+        ({"ContrastBolusAgent": "some agent", "SeriesDescription": "t1 pre"}, False),
+        ({"SeriesDescription": "t1 post gd"}, False),
+        ({"ContrastBolusAgent": "none", "SeriesDescription": "t1"}, True),
+    ],
+)
+def test_contrast_agent_needs_header_and_words_in_harmony(facts: dict[str, Any], sure: bool) -> None:
+    one = classify.contrast({}, {**SE, "EchoTime": 12, "RepetitionTime": 600, **facts})
+    assert one.review is not sure
+    assert one.entities.get("ce") == ("gadolinium" if sure and facts.get("ContrastBolusAgent") == "some agent" else one.entities.get("ce"))
+    assert "some agent" not in str(one)
+
+
+def test_diffusion_is_what_has_gradients_whatever_its_words_say() -> None:
+    facts = {**EP, "EchoTime": 80, "RepetitionTime": 4000, "SeriesDescription": "bold rest"}
+    assert classify.contrast({}, facts, volumes=7, weights=[0, 1000, 1000, 1000, 1000, 1000, 1000]).suffix == "dwi"
+    lost = classify.contrast({}, {**facts, "SeriesDescription": "dwi"}, volumes=7)
+    assert (lost.code, lost.review) == ("gradients_missing", True)
+
+
+def test_susceptibility_double_inversion_and_phase_sensitive_keep_their_kind() -> None:
+    swi = classify.contrast(
+        {}, {**GR, "EchoTime": 20, "RepetitionTime": 28, "FlipAngle": 15, "SeriesDescription": "SWI", "ImageType": ["ORIGINAL", "PRIMARY", "P"]}
+    )
+    assert (swi.suffix, swi.entities["acq"], swi.entities["part"], swi.review) == ("T2starw", "swi", "phase", False)
+    double = classify.contrast(
+        {}, {"ScanningSequence": ["SE", "IR"], "EchoTime": 320, "RepetitionTime": 7500, "InversionTime": 3000, "SeriesDescription": "DIR"}
+    )
+    assert (double.suffix, double.entities["acq"], double.review) == ("FLAIR", "dir", False)
+
+
+def test_localizers_captures_and_projections_are_kept_out() -> None:
+    assert classify.contrast({}, {"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}).code == "localizer"
+    assert classify.contrast({}, {"SeriesDescription": "AAHead_Scout"}).code == "localizer"
+    assert classify.contrast({}, {"Modality": "OT"}).code == "secondary_capture"
+    assert classify.contrast({}, {"ImageType": ["DERIVED", "SECONDARY", "MINIP"], "SeriesDescription": "mIP SWI"}).code == "derived_map"
+    assert classify.contrast({}, {}).code == "contrast_unknown"
+
+
+def test_the_spine_is_told_from_the_brain() -> None:
+    facts = {**SE, "EchoTime": 100, "RepetitionTime": 5000}
+    assert classify.contrast({}, {**facts, "SeriesDescription": "T2 C-Spine sag"}).entities["acq"] == "cspine"
+    assert classify.contrast({}, {**facts, "BodyPartExamined": "LSPINE"}).fields["BodyPart"] == "LSPINE"
+    assert "acq" not in classify.contrast({}, {**facts, "BodyPartExamined": "HEAD"}).entities
+
+
+def test_no_word_of_a_description_comes_out() -> None:
+    facts = {**EP, "ScanningSequence": ["EP", "GR"], "EchoTime": 30, "RepetitionTime": 2000, "SeriesDescription": "bold task Mustermann Erika 1969"}
+    one = classify.contrast({"RepetitionTime": 2.0}, facts, volumes=100)
+    assert one.suffix == "bold" and not any(word in str(one) for word in ("Muster", "muster", "rika", "1969"))
+
+
+def test_fluid_is_nulled_where_the_equation_says() -> None:
+    """TI for CSF of T1 4.3 s: long TR tends to T1 ln 2, short TR to half of it."""
+    assert physics.null_time(1000.0) == pytest.approx(4.3 * 0.693147, rel=1e-4)
+    assert physics.null_time(9.0) == pytest.approx(2.48, abs=0.02)
+    assert physics.null_time(0.5) < 0.26
+
+
+def test_a_name_whose_required_fields_are_missing_is_not_given() -> None:
+    facts = {"ScanningSequence": ["EP", "GR"], "EchoTime": 30, "RepetitionTime": 2000, "SeriesDescription": "bold rest"}
+    assert classify.contrast({"RepetitionTime": 2.0}, facts, volumes=100).code == "ok"
+    lacking = classify.contrast({}, facts, volumes=100)
+    assert (lacking.code, lacking.suffix, lacking.review) == ("fields_missing", "", True)
+    phase = {**GR, "ImageType": ["ORIGINAL", "PRIMARY", "P"], "SeriesDescription": "gre_field_mapping", "EchoNumbers": 2}
+    assert classify.contrast({"EchoTime1": 0.005, "EchoTime2": 0.007}, phase).suffix == "phasediff"
+    assert classify.contrast({"EchoTime": 0.007}, phase).code == "fields_missing"
