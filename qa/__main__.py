@@ -1,0 +1,147 @@
+"""The command line: `python -m qa IMAGE [--json] [--device cpu|cuda] [--mask-deface M]`, `python -m qa DATASET --report`.
+
+Exit status: 0 measured (whatever the grade), 1 the image could not be judged at all, 2 wrong usage.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from qa.errors import QaError, refusal
+from qa.examine import Report, measure, unreadable
+
+SKIPPED = ("mask", "dseg", "probseg")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run; returns the exit status."""
+    options = _options().parse_args(argv)
+    try:
+        if options.path.is_dir():
+            return dataset(options.path, device=options.device, out=options.out)
+        return image(options)
+    except QaError as error:
+        print(f"{error.code}: {error.reason} {error.advice}".rstrip(), file=sys.stderr)
+        return 2 if error.code in ("no_device", "mask_mismatch", "no_images") else 1
+
+
+def _options() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m qa", description="Measure how good an MRI volume is, and say why.")
+    parser.add_argument("path", type=Path, metavar="IMAGE|DATASET", help="a NIfTI image, or a BIDS dataset with --report")
+    parser.add_argument("--json", action="store_true", help="print the whole report as JSON")
+    parser.add_argument("--device", default="cpu", help="cpu (default) or cuda")
+    parser.add_argument("--mask-deface", type=Path, metavar="M", help="what a defacer took away: the image is measured as defaced")
+    parser.add_argument("--suffix", help="BIDS suffix, where the file name does not end in one")
+    parser.add_argument("--body", choices=("brain", "spine"), help="what the image shows (default: told by bp- in the name)")
+    parser.add_argument("--report", action="store_true", help="DATASET: write pages and sidecars to derivatives/qa/")
+    parser.add_argument("--out", type=Path, help="DATASET: write there instead")
+    return parser
+
+
+def suffix_of(path: Path) -> str:
+    """The BIDS suffix of a file name: what follows the last underscore."""
+    return path.name.split(".")[0].rsplit("_", 1)[-1]
+
+
+def body_of(path: Path) -> str:
+    """spine where the name's bp- entity says so, else brain."""
+    return "spine" if any(part in path.name for part in ("bp-cspine", "bp-tspine", "bp-lspine", "bp-spine")) else "brain"
+
+
+def examine(
+    path: Path, *, suffix: str | None = None, body: str | None = None, device: str = "cpu", zone: Path | None = None, stage: str | None = None
+) -> Report:
+    """Load one NIfTI with what lies beside it (bval, bvec, JSON) and measure it; a file that cannot be read gives a failed report."""
+    from spatial.errors import SpatialError
+    from spatial.volumes import load
+
+    suffix = suffix or suffix_of(path)
+    try:
+        volume = load(path)
+    except SpatialError as error:
+        return unreadable(suffix, error.reason)
+    stem = path.name.removesuffix(".gz").removesuffix(".nii")
+    beside = {kind: path.with_name(f"{stem}.{kind}") for kind in ("bval", "bvec", "json")}
+    facts = json.loads(beside["json"].read_text(encoding="utf-8")) if beside["json"].is_file() else {}
+    bval, bvec = (beside[k] if beside[k].is_file() else None for k in ("bval", "bvec"))
+    defaced = zone is not None or facts.get("Defaced") is True
+    stage = stage or ("post-deface" if defaced else "pre-deface")
+    return measure(volume, suffix, stage=stage, device=device, deface_zone=zone, bval=bval, bvec=bvec, body=body or body_of(path), facts=facts)
+
+
+def image(options: argparse.Namespace) -> int:
+    """One image to the screen."""
+    if options.report:
+        print("--report needs a dataset folder", file=sys.stderr)
+        return 2
+    report = examine(options.path, suffix=options.suffix, body=options.body, device=_device(options.device), zone=options.mask_deface)
+    if options.json:
+        print(json.dumps(report, indent=1, allow_nan=False))
+    else:
+        _say(report)
+    return 1 if "unreadable" in report["flags"] else 0
+
+
+def _device(name: str) -> str:
+    import torch
+
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise refusal("no_device")
+    return name
+
+
+def _say(report: Report) -> None:
+    print(f"{report['grade']}  ({report['norm']})")
+    for reason in report["reasons"]:
+        print(f"  - {reason}")
+    for name, entry in report["metrics"].items():
+        value = "-" if entry["value"] is None else f"{entry['value']:.5g}"
+        print(f"{name:18} {value:>12} {entry['unit']:7} {entry['direction']:6} {report['unavailable'].get(name, '')}")
+
+
+def dataset(folder: Path, *, device: str, out: Path | None) -> int:
+    """Every image of a BIDS tree: a sidecar and a page each, and the page of all, under derivatives/qa/."""
+    from qa.report import cohort, page
+
+    out = out or folder / "derivatives" / "qa"
+    images = sorted(p for p in folder.glob("sub-*/**/*.nii*") if suffix_of(p) not in SKIPPED)
+    if not images:
+        raise refusal("no_images")
+    reports: dict[str, Report] = {}
+    links: dict[str, str] = {}
+    for n, path in enumerate(images, 1):
+        place = path.relative_to(folder)
+        stem = f"{path.name.split('.')[0].rsplit('_', 1)[0]}_desc-qa_{suffix_of(path)}"
+        report = examine(path, device=_device(device), stage=_stage(path))
+        target = out / place.parent
+        target.mkdir(parents=True, exist_ok=True)
+        _write(target / f"{stem}.json", json.dumps(report | {"source": f"bids::{place.as_posix()}"}, indent=1, allow_nan=False))
+        _write(target / f"{stem}.html", page(report, place.name))
+        reports[place.as_posix()], links[place.as_posix()] = report, f"{place.parent.as_posix()}/{stem}.html"
+        print(f"{n}/{len(images)}  {report['grade']:6}  {place.as_posix()}", flush=True)
+    _write(out / "index.html", cohort(reports, links=links))
+    _write(out / "dataset_description.json", json.dumps(DESCRIPTION, indent=1))
+    return 0
+
+
+def _stage(path: Path) -> str:
+    """A dataset's images have been defaced wherever a sidecar does not deny it: a shared tree holds no faces."""
+    return "post-deface" if body_of(path) != "spine" else "pre-deface"
+
+
+DESCRIPTION: dict[str, Any] = {"Name": "Myelin quality reports", "BIDSVersion": "1.10.0", "DatasetType": "derivative", "GeneratedBy": [{"Name": "myelin-qa"}]}
+
+
+def _write(path: Path, text: str) -> None:
+    part = path.with_name(f".{path.name}.part")
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,161 @@
+"""One image in, one report out: every measure its kind has is there with a value, or null with the reason; then it is graded.
+
+The order inside: integrity of the file -> head -> hard facts -> measures by group -> norm -> grade -> pictures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qa import diffusion, norms, pictures
+from qa.errors import CODES, refusal
+from qa.facts import facts_of
+from qa.grades import Fact, grade, three
+from qa.groups import values as values_of
+from qa.metrics import METRICS, expected, kind
+from qa.subject import Subject
+from spatial.volumes import Volume
+
+SCHEMA = 1
+VERSION = "1"
+"""Version of the whole of qa: masks included. Numbers of different versions are never compared."""
+
+
+HOPELESS = ("wrong_shape", "constant", "no_anatomy")
+"""Facts that leave nothing to measure."""
+
+
+class Report(dict[str, Any]):
+    """A mapping that is JSON as it stands. `pictures` (name -> uint8 array) are beside it, not in it: before defacing they can show a face."""
+
+    pictures: dict[str, NDArray[np.uint8]]
+
+    def __init__(self, content: Mapping[str, Any], shown: Mapping[str, NDArray[np.uint8]] | None = None) -> None:
+        super().__init__(content)
+        self.pictures = dict(shown or {})
+
+
+def measure(
+    volume: Volume,
+    suffix: str,
+    *,
+    stage: str = "pre-deface",
+    device: str = "cpu",
+    deface_zone: Any = None,
+    bval: Any = None,
+    bvec: Any = None,
+    body: str = "brain",
+    facts: Mapping[str, Any] | None = None,
+    known: norms.Norms | None = None,
+    placement: Any = None,
+) -> Report:
+    """Measure one image.
+
+    `volume`: 3D, or 4D with time last; `suffix`: BIDS suffix; `stage`: pre-deface | post-deface; `deface_zone`: bool array on the image's grid
+    (or a path to one) of what was taken away; `bval` (t,) s/mm^2 and `bvec` (3, t): arrays or paths; `body`: brain | spine; `facts`: DICOM
+    keywords of the scanner (Manufacturer, ManufacturerModelName, MagneticFieldStrength) that choose the norm among `known`; `placement`: the
+    report's `placement` of an earlier measurement of the same head (image world -> template world), which saves the registration.
+    Never raises for what an image is: an image that cannot be judged has the grade `fail` and the reason.
+    Raises QaError `mask_mismatch`, SpatialError `no_device`.
+    """
+    zone = _zone(deface_zone, volume)
+    subject = Subject(
+        volume, suffix, device=device, zone=zone, body=body, stage=stage, matrix=None if placement is None else np.asarray(placement, dtype=np.float64)
+    )
+    found: list[Fact] = []
+    _gradients(subject, bval, bvec, found)
+    found += facts_of(subject)
+    values: dict[str, float] = {}
+    missing: dict[str, str] = {}
+    if not any(f.code in HOPELESS for f in found):
+        values, missing = values_of(subject)
+    for name in expected(subject.kind):
+        if name not in values and name not in missing:
+            missing[name] = found[0].sentence if found else CODES["not_computable"][0]
+    return _report(subject, values, missing, found, facts or {}, known)
+
+
+def _report(
+    subject: Subject, values: dict[str, float], missing: dict[str, str], found: list[Fact], facts: Mapping[str, Any], known: norms.Norms | None
+) -> Report:
+    key = norms.key(subject.suffix, facts, subject.volume.zooms)
+    metrics = {name: entry(name, values.get(name)) for name in expected(subject.kind)}
+    review_z = None
+    if known is not None:
+        review_z = known.judge(key, metrics)
+    verdict = grade(found, metrics, norms.limits(subject.kind, subject.suffix), review_z)
+    shown = pictures.of(subject.scene, subject.stage) if not any(f.code in ("wrong_shape", "constant") for f in found) else {}
+    return Report(
+        {
+            "schema": SCHEMA,
+            "qa_version": VERSION,
+            "suffix": subject.suffix,
+            "kind": subject.kind,
+            "stage": subject.stage,
+            "device": subject.device,
+            "shape": list(subject.volume.shape),
+            "voxel_mm": [round(z, 4) for z in subject.volume.zooms],
+            "norm_key": list(key),
+            "metrics": metrics,
+            "unavailable": dict(sorted(missing.items())),
+            "placement": _placement(subject),
+            "drivers": three(subject.kind, verdict["flags"], metrics),
+            **verdict,
+        },
+        shown,
+    )
+
+
+def _placement(subject: Subject) -> list[list[float]] | None:
+    """Image world -> template world where a brain was placed (only if a measure asked for it)."""
+    if "scene" not in subject.__dict__ or "brain" not in subject.scene.__dict__:
+        return None
+    return [[round(float(v), 6) for v in row] for row in subject.scene.brain.matrix]
+
+
+def entry(name: str, value: float | None) -> dict[str, Any]:
+    """One measure as JSON: value (null where there is none), unit, direction, version."""
+    row = METRICS[name]
+    return {"value": value, "unit": row.unit, "direction": row.direction, "version": row.version}
+
+
+def unreadable(suffix: str, reason: str = "") -> Report:
+    """The report of a file that could not be read at all."""
+    sentence = f"{CODES['unreadable'][0]} {reason}".strip()
+    names = expected(kind(suffix))
+    verdict = {"grade": "fail", "flags": ["unreadable"], "reasons": [sentence], "norm": "ungraded: no norm (0 of 20)"}
+    content = {"schema": SCHEMA, "qa_version": VERSION, "suffix": suffix, "kind": kind(suffix), "metrics": {n: entry(n, None) for n in names}}
+    return Report(content | {"unavailable": dict.fromkeys(names, sentence), "drivers": [], **verdict})
+
+
+def _zone(given: Any, volume: Volume) -> NDArray[np.bool_] | None:
+    if given is None:
+        return None
+    if isinstance(given, str | Path):
+        from spatial.volumes import load
+
+        given = load(Path(given)).data
+    zone = np.asarray(getattr(given, "data", given) if isinstance(given, Volume) else given) > 0.5
+    if zone.shape != volume.shape[:3]:
+        raise refusal("mask_mismatch")
+    return zone
+
+
+def _gradients(subject: Subject, bval: Any, bvec: Any, found: list[Fact]) -> None:
+    if bval is None or bvec is None:
+        subject.gradient_fault = CODES["no_gradients"][0]
+        return
+    b = np.loadtxt(bval, ndmin=1).reshape(-1) if isinstance(bval, str | Path) else np.asarray(bval, dtype=np.float64).reshape(-1)
+    v = np.loadtxt(bvec, ndmin=2) if isinstance(bvec, str | Path) else np.asarray(bvec, dtype=np.float64)
+    if v.ndim == 2 and v.shape[0] != 3 and v.shape[1] == 3:
+        v = v.T
+    subject.gradient_fault = diffusion.gradients_ok(b, v, subject.frames)
+    if subject.gradient_fault:
+        found.append(Fact("bvec_mismatch", subject.gradient_fault))
+    else:
+        subject.bval, subject.bvec = b, v

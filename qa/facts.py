@@ -1,0 +1,95 @@
+"""What is wrong with an image whatever the scanner: only these facts make a grade `fail` (codes: `qa.errors.CODES`)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from qa import artifacts, coverage
+from qa.errors import QaError
+from qa.grades import Fact
+from qa.masks import anatomy, grow, lag, spread
+from qa.scene import Scene
+from qa.subject import Subject
+
+CONTRASTS = ("T1w", "T2w", "FLAIR", "PDw", "T2starw")
+"""Suffixes that are meant to cover the brain."""
+CUT_LIMIT = 0.05
+"""Share of the template's brain outside the field of view from which `brain_cut` is a fact; below it, limits.toml asks for a look."""
+PICTURE_LEAST, NEIGHBOUR_LEAST = 0.3, 0.2
+"""Below these correlations there is no picture; clean real scans lie above 0.5 and 0.6 (docs/reference/quality.md)."""
+ERASED_ML, GONE_ML = 2.0, 20.0
+
+
+def facts_of(subject: Subject) -> list[Fact]:
+    """Everything about an image that is wrong whatever the scanner: see `qa.errors.CODES`."""
+    data = subject.volume.data
+    if min(data.shape[:3]) < 2:
+        return [Fact("wrong_shape", f"It is {' x '.join(str(n) for n in data.shape)}.")]
+    found = []
+    bad = 0 if data.dtype.kind in "iub" else int(data.size - np.isfinite(data).sum())
+    if bad:
+        found.append(Fact("not_finite", f"{bad} of {data.size} are not."))
+    if data.size == 0 or float(np.nanmax(data)) == float(np.nanmin(data)):
+        return [*found, Fact("constant")]
+    if data.ndim == 4:
+        dead = [t for t in range(data.shape[3]) if data[..., t].max() == data[..., t].min()]
+        if dead:
+            found.append(Fact("volumes_dead", f"{len(dead)} of {data.shape[3]}, the first is number {dead[0] + 1}."))
+    if subject.kind == "map":
+        return found
+    drowned = _drowned(subject.scene)
+    if drowned:
+        return [*found, drowned]
+    return [*found, *_slices_facts(subject), *_brain_facts(subject)]
+
+
+def _drowned(scene: Scene) -> Fact | None:
+    """Whether nothing can be told from the noise: no picture at 8 mm, or inside the object a voxel says next to nothing about its neighbour."""
+    picture = anatomy(scene.work, scene.work_zooms)
+    if picture < PICTURE_LEAST:
+        return Fact("no_anatomy", f"Neighbouring blocks of 8 mm correlate by {picture:.2f} (a head: 0.6 and more).")
+    try:
+        inside = lag(scene.image, scene.head_native)
+    except QaError as error:
+        return Fact(error.code)
+    if inside < NEIGHBOUR_LEAST:
+        return Fact("no_anatomy", f"Inside the object neighbouring voxels correlate by {inside:.2f}: noise has more power than tissue.")
+    return None
+
+
+def _slices_facts(subject: Subject) -> list[Fact]:
+    scene = subject.scene
+    found = []
+    for axis, name in enumerate(artifacts.AXES):
+        dead, _ = scene.extent[axis]
+        if dead:
+            found.append(Fact("dead_slices", f"{len(dead)} along {name}, from slice {dead[0] + 1} of {scene.shape[axis]}."))
+        twice = coverage.repeated_slices(scene.image, scene.head.threshold, axis)
+        if twice:
+            found.append(Fact("repeated_slices", f"{len(twice)} along {name}, from slice {twice[0] + 1} of {scene.shape[axis]}."))
+    return found
+
+
+def _brain_facts(subject: Subject) -> list[Fact]:
+    scene = subject.scene
+    try:
+        brain = scene.brain
+    except QaError:
+        return []
+    found = []
+    # Inside the object a little is enough; beyond it (half a head gone) the template's place must be empty far from its rim, as a skull-stripped
+    # or shrunken brain does not fill it.
+    for mask, mm, least in ((brain.mask, 4.0, ERASED_ML), (brain.place, 8.0, GONE_ML)):
+        if mask is brain.place and subject.suffix not in CONTRASTS:
+            continue
+        ml, value = coverage.erased(scene.image, spread(grow(mask, -mm, scene.work_zooms), scene.by, scene.shape), scene.zooms)
+        if ml > least:
+            found.append(Fact("brain_erased", f"{ml:.0f} ml have the value {value:.6g}."))
+            break
+    if subject.kind == "structural" and subject.suffix in CONTRASTS and brain.outside > CUT_LIMIT:
+        worst = max(brain.cut, key=lambda side: brain.cut[side])
+        found.append(Fact("brain_cut", f"{100 * brain.outside:.0f} % of it, most at the {FACE_WORDS[worst]} end."))
+    return found
+
+
+FACE_WORDS = {"L": "left", "R": "right", "P": "back", "A": "front", "I": "lower", "S": "upper"}

@@ -1,0 +1,194 @@
+"""One volume made ready: whatever two measures need is computed once, when first asked for, and never changes the input.
+
+Frame: voxel axes are permuted and flipped (never interpolated) to be closest to R, A, S, so "x" is left-right in every measure.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qa import artifacts, coverage, inhomogeneity, masks
+from qa.errors import refusal
+from qa.robust import Tensor, median
+from spatial.volumes import Volume
+
+AIR_MASKED = 0.7
+"""Above this share of exactly constant voxels the air was masked by somebody, and nothing measured in it means anything."""
+
+
+def canonical(data: NDArray[np.generic], affine: NDArray[np.float64]) -> tuple[NDArray[np.generic], NDArray[np.float64], tuple[int, ...]]:
+    """Permute and flip the first three axes to be closest to R, A, S: a view of the data, its affine, and the source axis of each new axis."""
+    directions = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+    order, left = [], list(range(3))
+    for world in range(3):
+        best = max(left, key=lambda axis: abs(directions[world, axis]))
+        order.append(best)
+        left.remove(best)
+    data = np.transpose(data, (*order, *range(3, data.ndim)))
+    matrix = affine[:, [*order, 3]].copy()
+    for axis in range(3):
+        if matrix[axis, axis] < 0:
+            data = np.flip(data, axis)
+            matrix[:3, 3] += matrix[:3, axis] * (data.shape[axis] - 1)
+            matrix[:3, axis] *= -1
+    return data, matrix, tuple(order)
+
+
+class Scene:
+    """A 3D image on a device with its masks. All attributes are lazy; a property that cannot be had raises QaError with the reason.
+
+    `image`: (x, y, z) float32, RAS-like. `work`: the same averaged to about 2 mm. `zone`: what a defacer took away (native grid) or None.
+    """
+
+    def __init__(
+        self,
+        volume: Volume,
+        suffix: str,
+        *,
+        device: str = "cpu",
+        zone: NDArray[np.bool_] | None = None,
+        brain_wanted: bool = True,
+        air_masked: bool = False,
+        matrix: NDArray[np.float64] | None = None,
+    ) -> None:
+        import torch
+
+        data, self.affine, self.order = canonical(np.asarray(volume.data), np.asarray(volume.affine, dtype=np.float64))
+        self.suffix, self.device, self.brain_wanted, self.air_masked = suffix, device, brain_wanted, air_masked or zone is not None
+        self.given_matrix = matrix
+        self.image: Tensor = torch.from_numpy(np.array(data, dtype=np.float32, order="C")).to(device)
+        z = np.linalg.norm(self.affine[:3, :3], axis=0)
+        self.zooms = (float(z[0]), float(z[1]), float(z[2]))
+        self.by = masks.factors(self.zooms, tuple(self.image.shape))
+        self.zone: Tensor | None = None
+        if zone is not None:
+            flat, _, _ = canonical(np.asarray(zone), np.asarray(volume.affine, dtype=np.float64))
+            self.zone = torch.from_numpy(np.ascontiguousarray(flat)).to(device).bool()
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Native shape (x, y, z)."""
+        return tuple(self.image.shape)
+
+    @property
+    def slice_axis(self) -> int | None:
+        """The axis of the slices: the one with clearly (1.2 times) larger voxels; None for an isotropic 3D acquisition."""
+        thick = int(np.argmax(self.zooms))
+        rest = [z for axis, z in enumerate(self.zooms) if axis != thick]
+        return thick if self.zooms[thick] > 1.2 * max(rest) else None
+
+    @cached_property
+    def work(self) -> Tensor:
+        """The image on the work grid (about 2 mm)."""
+        return masks.pool(self.image, self.by)
+
+    @cached_property
+    def work_zooms(self) -> tuple[float, float, float]:
+        """Size of a work voxel in mm."""
+        return self.zooms[0] * self.by[0], self.zooms[1] * self.by[1], self.zooms[2] * self.by[2]
+
+    @cached_property
+    def work_affine(self) -> NDArray[np.float64]:
+        """Work voxel -> world mm: its centre is the mean of the native voxels it covers."""
+        matrix = self.affine.copy()
+        matrix[:3, :3] = self.affine[:3, :3] * np.asarray(self.by)
+        matrix[:3, 3] += self.affine[:3, :3] @ ((np.asarray(self.by) - 1) / 2)
+        return matrix
+
+    @cached_property
+    def head(self) -> masks.Head:
+        """Head mask and threshold (`masks.head`)."""
+        return masks.head(self.work, self.work_zooms)
+
+    @cached_property
+    def extent(self) -> tuple[tuple[list[int], tuple[int, int]], ...]:
+        """Per axis: dead slices inside the anatomy, and the live extent (`coverage.dead_slices`), the defaced zone set to 0."""
+        image = self.image if self.zone is None else self.image.masked_fill(self.zone, 0)
+        stacked = [self.slice_axis in (None, axis) for axis in range(3)]
+        return tuple(coverage.dead_slices(image, self.head.threshold, axis, stacked=stacked[axis]) for axis in range(3))
+
+    @cached_property
+    def head_native(self) -> Tensor:
+        """The head on the image's own grid."""
+        return masks.spread(self.head.mask, self.by, self.shape)
+
+    @cached_property
+    def air(self) -> Tensor:
+        """Air on the work grid: at least 6 mm from the head, outside the defaced zone. Raises QaError `no_air` or `air_masked`."""
+        mask = ~masks.grow(self.head.mask, 6.0, self.work_zooms)
+        if self.air_masked:
+            raise refusal("air_masked", "The face was removed.")
+        if int(mask.sum()) < 500:
+            raise refusal("no_air")
+        values = self.image[masks.spread(mask, self.by, self.shape)]
+        constant = float((values == values.mode().values).float().mean()) if values.numel() < 100_000 else float((values[::17] == 0).float().mean())
+        if constant > AIR_MASKED:
+            raise refusal("air_masked", f"{100 * constant:.0f} % of it has one value.")
+        return mask
+
+    @cached_property
+    def air_values(self) -> Tensor:
+        """Native air voxels that were measured: exact zeros (padding by the scanner or a resampler) are left out."""
+        values = self.image[masks.spread(self.air, self.by, self.shape)]
+        return values[values > 0] if bool((values > 0).sum() > 500) else values
+
+    @cached_property
+    def brain(self) -> masks.Brain:
+        """The template's brain (`masks.brain`). Raises QaError `no_brain`."""
+        if not self.brain_wanted:
+            raise refusal("no_brain", "This is not a head.")
+        return masks.brain(self.work, self.work_affine, self.head.mask, matrix=self.given_matrix, device=self.device)
+
+    @cached_property
+    def brain_native(self) -> Tensor:
+        """The brain on the image's own grid."""
+        return masks.spread(self.brain.mask, self.by, self.shape)
+
+    @cached_property
+    def field_and_tissue(self) -> tuple[Tensor, masks.Tissue]:
+        """Bias field on the work grid and the tissue classes of the corrected image."""
+        return inhomogeneity.fit(self.work, self.inner, self.suffix)
+
+    @cached_property
+    def inner(self) -> Tensor:
+        """The brain 4 mm inside its mask: what an affine placement leaves of skull and skin at the rim stays out of tissue statistics."""
+        mask = masks.grow(self.brain.mask, -4.0, self.work_zooms)
+        return mask if int(mask.sum()) > 2000 else self.brain.mask
+
+    @cached_property
+    def inner_native(self) -> Tensor:
+        """`inner` on the image's own grid."""
+        return masks.spread(self.inner, self.by, self.shape)
+
+    @cached_property
+    def brain_values(self) -> Tensor:
+        """Bias-corrected native voxels of the inner brain, (n,)."""
+        field = masks.spread(self.field_and_tissue[0], self.by, self.shape)
+        return self.image[self.inner_native] / field[self.inner_native]
+
+    @cached_property
+    def weights(self) -> dict[str, Tensor]:
+        """Tissue probability of each voxel of `brain_values`, decided on the work grid, so that native noise does not choose its own class."""
+        field, classes = self.field_and_tissue
+        inside = self.inner_native
+        posterior = classes.posterior(self.work / field)
+        return {name: masks.spread(p, self.by, self.shape)[inside] for name, p in posterior.items()}
+
+    @cached_property
+    def level(self) -> float:
+        """The image's unit of brightness: median of white matter; of the object above the threshold where there is no tissue."""
+        from qa.errors import QaError
+
+        try:
+            return median(self.brain_values, self.weights["wm"])
+        except QaError:
+            inside = self.work[self.head.mask]
+            return median(inside[inside > self.head.threshold])
+
+    @cached_property
+    def spectrum(self) -> Tensor:
+        """|F| of the native image, half spectrum; computed once."""
+        return artifacts.spectrum(self.image)

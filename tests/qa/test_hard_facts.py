@@ -1,0 +1,177 @@
+"""Only hard facts fail a scan; each has a twin that is odd but allowed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+import qa
+from qa.errors import CODES, QaError
+from spatial.volumes import Volume
+
+
+def with_data(volume, change):
+    data = np.array(volume.data, dtype=np.float32)
+    out = change(data)
+    return Volume(data if out is None else out, volume.affine)
+
+
+@pytest.fixture(scope="session")
+def again(clean, clean_report):
+    """Measure a changed copy of the clean scan; the head lies where it lay, so the registration is not repeated."""
+
+    def run(change, **options):
+        return qa.measure(with_data(clean, change), options.pop("suffix", "T1w"), placement=clean_report["placement"], **options)
+
+    return run
+
+
+def test_a_clean_head_passes_and_every_number_is_there(clean_report):
+    assert clean_report["grade"] == "pass"
+    assert clean_report["reasons"] == []
+    assert clean_report["norm"].startswith("ungraded: no norm")
+    assert clean_report["unavailable"] == {}
+
+
+def slab(data):
+    data[:, :, 60:68] = 0
+
+
+def test_a_slab_of_zeros_fails_along_any_axis(again):
+    report = again(slab)
+    assert report["grade"] == "fail"
+    assert "dead_slices" in report["flags"]
+    assert report["metrics"]["zero_slices"]["value"] == 8
+    assert "dead_slices" in again(lambda d: d.__setitem__(slice(45, 50), 0))["flags"]
+
+
+def test_a_slab_of_noise_without_signal_fails_too(again):
+    def silence(data):
+        data[:, :, 60:66] = np.abs(np.random.default_rng(3).normal(0, 8, data[:, :, 60:66].shape))
+
+    assert "dead_slices" in again(silence)["flags"]
+
+
+def test_zero_padding_around_the_head_is_allowed(again):
+    def pad(data):
+        data[:3] = 0
+        data[-3:] = 0
+        data[:, :, -4:] = 0
+
+    assert again(pad)["grade"] == "pass"
+
+
+def test_slices_filled_with_copies_of_their_neighbour_fail(again):
+    def copy(data):
+        data[:, :, 61:64] = data[:, :, 60:61]
+
+    report = again(copy)
+    assert report["flags"] == ["repeated_slices", "brain_erased"] or "repeated_slices" in report["flags"]
+    assert report["grade"] == "fail"
+
+
+def test_a_box_of_the_brain_set_to_any_constant_fails(again):
+    for value in (0.0, 321.0):
+        report = again(lambda d, v=value: d.__setitem__((slice(35, 50), slice(60, 75), slice(75, 88)), v))
+        assert report["grade"] == "fail"
+        assert "brain_erased" in report["flags"]
+
+
+def test_a_cavity_full_of_noisy_fluid_is_a_patient_and_no_fault(again):
+    def cavity(data):
+        ball = (np.indices(data.shape) - np.array([40, 70, 80])[:, None, None, None]) ** 2
+        inside = ball.sum(0) < 9**2
+        data[inside] = np.abs(60 + np.random.default_rng(4).normal(0, 8, int(inside.sum())))
+
+    assert again(cavity)["grade"] != "fail"
+
+
+def test_half_a_head_fails(again):
+    report = again(lambda d: d.__setitem__(slice(0, 45), 0))
+    assert report["grade"] == "fail"
+
+
+def test_a_field_of_view_that_cuts_the_brain_fails_and_one_that_cuts_the_neck_does_not(clean):
+    def cut(top, bottom):
+        affine = clean.affine.copy()
+        affine[2, 3] += 2.0 * bottom
+        return qa.measure(Volume(np.ascontiguousarray(clean.data[:, :, bottom:top]), affine), "T1w")
+
+    neck = cut(116, 30)
+    assert neck["grade"] != "fail"
+    crown = cut(82, 0)
+    assert crown["grade"] == "fail"
+    assert crown["flags"] == ["brain_cut"]
+    assert "upper end" in crown["reasons"][0]
+
+
+def test_a_cut_brain_is_no_fault_of_a_series_not_meant_to_cover_it(clean):
+    report = qa.measure(Volume(np.ascontiguousarray(clean.data[:, :, :82]), clean.affine), "bold")
+    assert "brain_cut" not in report["flags"]
+
+
+def test_nan_is_a_fact_and_the_rest_is_still_measured(again):
+    report = again(lambda d: d.__setitem__((3, 3, 3), np.nan))
+    assert report["flags"] == ["not_finite"]
+    assert report["metrics"]["snr_wm"]["value"] > 1
+
+
+def test_nothing_but_noise_fails_and_a_noisy_head_does_not(again, clean, rician):
+    nothing = again(lambda d: np.abs(np.random.default_rng(5).normal(0, 30, d.shape)).astype(np.float32))
+    assert nothing["flags"] == ["no_anatomy"]
+    drowned = again(lambda d: rician(d, 900.0, 6))
+    assert drowned["grade"] == "fail"
+    grainy = again(lambda d: rician(d, 60.0, 7))
+    assert grainy["grade"] == "review"
+    assert grainy["flags"] == ["limit:noise_sigma"]
+    assert "norm-free limit" in grainy["reasons"][0]
+
+
+def test_a_constant_image_and_a_single_slice_fail_without_a_traceback(clean):
+    flat = qa.measure(Volume(np.full((20, 20, 20), 5, dtype=np.int16), np.eye(4)), "T1w")
+    assert flat["flags"] == ["constant"]
+    assert set(flat["unavailable"]) == set(flat["metrics"])
+    thin = qa.measure(Volume(np.array(clean.data[:, :, 50:51]), clean.affine), "T1w")
+    assert thin["flags"] == ["wrong_shape"]
+
+
+def test_a_dead_volume_in_a_series_fails(clean, rician, clean_report):
+    small = ndimage.zoom(clean.data, 0.5, order=1)
+    affine = clean.affine.copy()
+    affine[:3, :3] *= 2
+    still = np.stack([rician(small, 8.0, s) for s in range(6)], axis=3)
+    assert qa.measure(Volume(still, affine), "bold", placement=clean_report["placement"])["grade"] == "pass"
+    still[..., 4] = 0
+    report = qa.measure(Volume(still, affine), "bold", placement=clean_report["placement"])
+    assert report["flags"][0] == "volumes_dead"
+    assert "number 5" in report["reasons"][0]
+
+
+def test_directions_that_do_not_fit_fail_a_diffusion_series(clean, rician, clean_report):
+    small = ndimage.zoom(clean.data, 0.5, order=1)
+    affine = clean.affine.copy()
+    affine[:3, :3] *= 2
+    data = np.stack([rician(small * (1 if n == 0 else 0.5), 8.0, n) for n in range(5)], axis=3)
+    bval = np.array([0, 1000, 1000, 1000, 1000])
+    bvec = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1], [0.6, 0.8, 0]]).T
+    fine = qa.measure(Volume(data, affine), "dwi", bval=bval, bvec=bvec, placement=clean_report["placement"])
+    assert fine["grade"] == "pass"
+    assert fine["metrics"]["bvec_unique"]["value"] == 4
+    wrong = qa.measure(Volume(data, affine), "dwi", bval=bval[:-1], bvec=bvec, placement=clean_report["placement"])
+    assert wrong["flags"] == ["bvec_mismatch"]
+    assert wrong["metrics"]["ndc"]["value"] is None
+    assert "4 b-values" in wrong["unavailable"]["ndc"]
+
+
+def test_a_zone_of_another_shape_is_refused(clean):
+    with pytest.raises(QaError) as caught:
+        qa.measure(clean, "T1w", deface_zone=np.zeros((3, 3, 3), bool))
+    assert caught.value.code == "mask_mismatch"
+
+
+def test_every_code_has_a_sentence_and_no_number_in_it():
+    for code, (reason, advice) in CODES.items():
+        assert code == code.lower().replace(" ", "_")
+        assert reason.endswith(".")
+        assert advice == "" or advice.endswith(".")
