@@ -1,0 +1,1 @@
+"""Who may have what: the policy, requests, agreements and entitlements."""

@@ -1,0 +1,205 @@
+"""One rule, two faces: may this asker have this one thing, and which things may they have.
+
+`ask` gathers the facts about one participant and puts them to `rules.may`. `participants` turns the very same rule into SQL: the consent part is asked
+once per distinct consent and purpose, and its answer becomes a filter. A test holds that both agree on random worlds (`tests/registry/test_access_agree.py`).
+Nothing is remembered between two questions: a role, an entitlement or a consent that ended a moment ago has ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, TypeVar
+from uuid import UUID
+
+from django.db.models import F, Model, Q, QuerySet
+from django.utils import timezone
+
+from registry import rules
+from registry.access.models import Entitlement, Request, RequestedParticipant
+from registry.accounts import queries as accounts
+from registry.accounts.models import Level, User
+from registry.consent import queries as consent
+from registry.consent.models import ConsentFact
+from registry.subjects.models import Participant
+
+M = TypeVar("M", bound=Model)
+MOST_AT_ONCE = 5000  # SQLite takes 32,766 parameters in a statement
+Asking = User | None  # whoever asks; None or an anonymous user: nobody
+
+
+# --- facts -----------------------------------------------------------------------------------------------------------------------------------------
+
+
+def facts_of_asker(asker: Any) -> rules.Asker:
+    """The asker as the rule sees them: living roles, and every entitlement with its purpose."""
+    if asker is None or not getattr(asker, "is_authenticated", False):
+        return rules.NOBODY
+    fresh = User.objects.filter(pk=asker.pk).first()  # the account as it is now, not as it was when the session or request began
+    if fresh is None or not fresh.is_active:
+        return rules.Asker(user=str(asker.pk), active=False)
+    roles = frozenset(rules.Role(role.kind, str(role.dataset_id), str(role.site_id) if role.site_id else None) for role in accounts.living_roles(fresh))
+    entitlements = Entitlement.objects.filter(user=fresh, revoked_at__isnull=True).select_related("request")
+    return rules.Asker(str(fresh.pk), active=True, admin=fresh.is_superuser, roles=roles, grants=tuple(grant_of(one) for one in entitlements))
+
+
+def purpose_of(request: Request) -> rules.Purpose:
+    """The purpose that a request states."""
+    return rules.Purpose(
+        code=request.purpose,
+        diseases=tuple(rules.Disease(disease) for disease in request.diseases),
+        countries=frozenset({request.country} - {""}),
+        commercial=request.commercial,
+        non_profit=request.non_profit,
+        ai_training=request.ai_training,
+        methods=request.methods or request.purpose == "METHODS",
+        months=request.months,
+        promises=frozenset(request.promises),
+    )
+
+
+def grant_of(entitlement: Entitlement) -> rules.Grant:
+    """An entitlement as the rule sees it."""
+    request = entitlement.request
+    dead = entitlement.revoked_at is not None or request.state != "approved"
+    return rules.Grant(str(request.pk), str(entitlement.dataset_id), purpose_of(request), entitlement.starts, entitlement.ends, revoked=dead)
+
+
+def facts_of_participant(participant: Participant) -> rules.Subject:
+    """A participant as the rule sees them: consent folded from the events, and the requests that name them."""
+    standing = consent.standing(participant)
+    current = standing.facts_id if standing else None
+    asked = list(RequestedParticipant.objects.filter(participant=participant, allowed=True).values_list("request_id", "settled_id"))
+    return rules.Subject(
+        dataset=str(participant.dataset_id),
+        site=str(participant.site_id),
+        withdrawn=participant.state == "withdrawn",
+        closed=participant.dataset.purpose_level == Level.CLOSED,
+        consent=consent.fold(consent.events(participant)),
+        allowed=frozenset(str(request) for request, _ in asked),
+        settled=frozenset(str(request) for request, settled in asked if settled is not None and settled == current),
+    )
+
+
+def participant_of(thing: Any) -> Participant:
+    """The participant whom a thing belongs to: itself, its `.participant`, or its visit's. Raises TypeError for what belongs to nobody."""
+    if isinstance(thing, Participant):
+        return thing
+    for name in ("participant", "visit", "image"):
+        owner = getattr(thing, name, None)
+        if owner is not None:
+            return participant_of(owner)
+    raise TypeError(f"A {type(thing).__name__} belongs to no participant.")
+
+
+# --- one thing -------------------------------------------------------------------------------------------------------------------------------------
+
+
+def ask(asker: Asking, action: str, thing: Any, at: datetime | None = None) -> rules.Answer:
+    """Whether the asker may do `action` (`rules.ACTIONS`) to this thing of a participant, with the reasons. The participant is read afresh."""
+    participant = Participant.objects.select_related("dataset").get(pk=participant_of(thing).pk)
+    return rules.may(facts_of_asker(asker), action, facts_of_participant(participant), at or timezone.now())
+
+
+def require(asker: Asking, action: str, thing: Any) -> None:
+    """Raises Denied unless the asker may."""
+    ask(asker, action, thing).require()
+
+
+def ask_in(asker: Asking, action: str, dataset: Any, site: Any = None) -> rules.Answer:
+    """Whether the asker may do `action` (`rules.DATASET_ACTIONS`) in this dataset, at this site."""
+    return rules.may_in(facts_of_asker(asker), action, str(getattr(dataset, "pk", dataset)), str(getattr(site, "pk", site)) if site is not None else None)
+
+
+def require_in(asker: Asking, action: str, dataset: Any, site: Any = None) -> None:
+    """Raises Denied unless the asker may."""
+    ask_in(asker, action, dataset, site).require()
+
+
+def require_admin(asker: Asking, action: str) -> None:
+    """Raises Denied unless the asker runs this registry (`rules.ADMIN_ACTIONS`)."""
+    rules.may_run(facts_of_asker(asker), action).require()
+
+
+# --- many things -----------------------------------------------------------------------------------------------------------------------------------
+
+
+def limit(asker: Asking, action: str, queryset: QuerySet[M], participant: str = "visit__participant", at: datetime | None = None) -> QuerySet[M]:
+    """The rows of which the asker may do `action`. `participant`: path from the row to its participant (`pk` for participants themselves)."""
+    return queryset.filter(**{f"{participant}__in": participants(asker, action, at).values("pk")})
+
+
+def participants(asker: Asking, action: str, at: datetime | None = None) -> QuerySet[Participant]:
+    """Every participant of whom the asker may do `action`: `rules.may` as SQL. Raises KeyError for an action that does not exist."""
+    rule, facts, at = rules.ACTIONS[action], facts_of_asker(asker), at or timezone.now()
+    if facts.user is None or not facts.active:
+        return Participant.objects.none()
+    who = Participant.objects.all() if rule.after_withdrawal else Participant.objects.filter(state="active")
+    if rule.needs_consent:
+        who = who.filter(_valid("standing", at), standing__facts__isnull=False)
+    any_of = Q(pk__in=[])
+    for role in facts.roles:
+        if role.kind in rule.roles:
+            any_of |= Q(dataset_id=role.dataset, site_id=role.site) if role.site else Q(dataset_id=role.dataset)
+    if rule.by_grant:
+        for grant in facts.grants:
+            if grant.alive(at):
+                any_of |= Q(pk__in=_granted(grant, at))
+    return who.filter(any_of)
+
+
+def covered(entitlement: Entitlement, at: datetime | None = None, among: list[UUID] | None = None) -> QuerySet[Participant]:
+    """Whom this one entitlement covers at this moment (of these people only, where `among` names them): what a package is made from.
+
+    Empty once the entitlement has ended or its user is disabled.
+    """
+    at = at or timezone.now()
+    fresh = Entitlement.objects.select_related("request", "user").filter(pk=entitlement.pk).first()
+    if fresh is None or not fresh.user.is_active or not grant_of(fresh).alive(at):
+        return Participant.objects.none()
+    found = Participant.objects.filter(pk__in=_granted(grant_of(fresh), at, among), state="active")
+    return found if among is None else found.filter(pk__in=among)
+
+
+def still(entitlement_id: UUID, participant_ids: Iterable[UUID], at: datetime | None = None) -> bool:
+    """Whether the entitlement still covers every one of these participants: what each chunk of a download asks."""
+    wanted = sorted(set(participant_ids))
+    entitlement = Entitlement.objects.filter(pk=entitlement_id).first()
+    if entitlement is None or not wanted:
+        return False
+    parts = (wanted[start : start + MOST_AT_ONCE] for start in range(0, len(wanted), MOST_AT_ONCE))
+    return all(covered(entitlement, at, among=part).count() == len(part) for part in parts)
+
+
+def _valid(path: str, at: datetime) -> Q:
+    """Consent has not come to its end."""
+    return Q(**{f"{path}__valid_until__isnull": True}) | Q(**{f"{path}__valid_until__gte": at.date()})
+
+
+def _granted(grant: rules.Grant, at: datetime, among: list[UUID] | None = None) -> QuerySet[Any]:
+    """Ids of the participants whom a living grant gives: allowed by the steward, and covered by a consent of which the rule says so now."""
+    permit, ask = [], []
+    for row, facts in consent.distinct_facts(grant.dataset, among):
+        verdict = rules.decide(facts, grant.purpose, at.date()).verdict
+        if verdict is rules.Verdict.PERMIT:
+            permit.append(row.pk)
+        elif verdict is rules.Verdict.ASK:
+            ask.append(row.pk)
+    settled = Q(participant__standing__facts__in=ask, settled=F("participant__standing__facts"))
+    rows = RequestedParticipant.objects.filter(request_id=grant.request, allowed=True, participant__dataset_id=grant.dataset)
+    rows = rows.exclude(participant__dataset__purpose_level=Level.CLOSED)
+    return rows.filter(_valid("participant__standing", at)).filter(Q(participant__standing__facts__in=permit) | settled).values("participant_id")
+
+
+def preview(purpose: rules.Purpose, people: QuerySet[Participant], at: datetime | None = None) -> dict[UUID, rules.Answer]:
+    """What the rule says of each participant for a purpose, asked once per distinct consent: what a request freezes when it is submitted."""
+    at = at or timezone.now()
+    answers: dict[Any, rules.Answer] = {None: rules.decide(None, purpose, at.date())}
+    expired = rules.weigh([rules.deny("consent_expired", "The consent has come to its end.")])
+    found = {}
+    for pk, facts_id, until in people.values_list("pk", "standing__facts", "standing__valid_until"):
+        if facts_id not in answers:
+            row = ConsentFact.objects.get(pk=facts_id)
+            answers[facts_id] = rules.decide(consent.read(row), purpose, at.date())
+        found[pk] = expired if facts_id and until is not None and until < at.date() else answers[facts_id]
+    return found

@@ -1,0 +1,75 @@
+"""Reads of requests and entitlements, limited to who asks: requesters see their own, stewards those of their datasets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import Q, QuerySet
+
+from registry.access import policy
+from registry.access.models import Entitlement, Request, RequestedParticipant
+from registry.accounts.models import Dataset, User
+
+
+def datasets_of(asker: User, *kinds: str) -> set[str]:
+    """Ids of the datasets in which the asker has a living role of one of these kinds."""
+    return {role.dataset for role in policy.facts_of_asker(asker).roles if role.kind in kinds}
+
+
+def requests(asker: User) -> QuerySet[Request]:
+    """Requests that the asker made or decides on. A draft is its requester's alone."""
+    facts = policy.facts_of_asker(asker)
+    if facts.user is None or not facts.active:
+        return Request.objects.none()
+    decides = Q(dataset_id__in=datasets_of(asker, "steward")) & ~Q(state="draft")
+    return Request.objects.filter(Q(requester=asker) | decides).select_related("dataset", "requester")
+
+
+def asked(asker: User, request: Request) -> QuerySet[RequestedParticipant]:
+    """Who was asked for, one by one: for those who decide. A requester gets `summary` and, once entitled, the participants themselves."""
+    if not policy.ask_in(asker, "decide", request.dataset_id).permitted:
+        return RequestedParticipant.objects.none()
+    return RequestedParticipant.objects.filter(request=request).select_related("participant__site").order_by("participant__label")
+
+
+def summary(request: Request) -> dict[str, Any]:
+    """What a requester is told of their cohort: about how many were asked for, how many are allowed once that is decided, and how often each reason was
+    given. Counts are rounded to five, and not told (None) below the dataset's smallest count: a request must not become a way to count people.
+    """
+    rows = RequestedParticipant.objects.filter(request=request)
+    reasons: dict[str, int] = {}
+    sentences: dict[str, str] = {}
+    for row in rows.values_list("reasons", flat=True):
+        for reason in row:
+            if reason["verdict"] != "permit":
+                reasons[reason["code"]] = reasons.get(reason["code"], 0) + 1
+                sentences[reason["code"]] = reason["sentence"]
+    least = request.dataset.min_count
+    return {
+        "asked": blurred(rows.count(), least),
+        "allowed": rows.filter(allowed=True).count() if request.state in ("approved", "closed") else None,
+        "reasons": [{"code": code, "sentence": sentences[code], "count": blurred(n, least)} for code, n in sorted(reasons.items())],
+    }
+
+
+def blurred(count: int, least: int) -> int | None:
+    """A count as it may be told: None below `least`, else rounded to five."""
+    return None if count < least else 5 * round(count / 5)
+
+
+def entitlements(asker: User) -> QuerySet[Entitlement]:
+    """The asker's own entitlements, and those in datasets of which they are steward."""
+    facts = policy.facts_of_asker(asker)
+    if facts.user is None or not facts.active:
+        return Entitlement.objects.none()
+    return Entitlement.objects.filter(Q(user=asker) | Q(dataset_id__in=datasets_of(asker, "steward"))).select_related("request", "dataset", "user")
+
+
+def datasets(asker: User) -> QuerySet[Dataset]:
+    """Datasets that the asker may know of: all but closed ones, and closed ones in which they have a role; everything for who runs the registry."""
+    facts = policy.facts_of_asker(asker)
+    if facts.user is None or not facts.active:
+        return Dataset.objects.none()
+    if facts.admin:
+        return Dataset.objects.all()
+    return Dataset.objects.filter(~Q(purpose_level="closed") | Q(pk__in=[role.dataset for role in facts.roles]))

@@ -1,0 +1,1 @@
+"""Who works here: accounts, sites, datasets, roles, tokens."""

@@ -1,0 +1,172 @@
+"""Users, sites, datasets, roles, tokens and agreements; the counters behind every limit."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from django.contrib.auth.base_user import BaseUserManager
+from django.contrib.auth.models import AbstractUser
+from django.core.validators import RegexValidator
+from django.db import models
+from django.db.models.functions import Lower
+from django.utils import timezone
+
+from registry.facts import Fact
+
+SLUG = RegexValidator(r"^[a-z][a-z0-9-]{0,39}$", "Small letters, digits and hyphens, beginning with a letter, at most 40.")
+COUNTRY = RegexValidator(r"^[A-Z]{2}$", "Two capital letters of ISO 3166-1.")
+
+
+class UserManager(BaseUserManager["User"]):
+    """Makes users by e-mail address."""
+
+    use_in_migrations = True
+
+    def create_user(self, email: str, password: str | None = None, **extra: Any) -> User:
+        """A user; without a password nobody can sign in as them (tokens still work). Raises ValueError without an address."""
+        if not email:
+            raise ValueError("A user needs an e-mail address.")
+        user = self.model(email=email.strip().lower(), **extra)
+        user.set_password(password)
+        user.save(using=self._db)
+        return user
+
+    def create_superuser(self, email: str, password: str | None = None, **extra: Any) -> User:
+        return self.create_user(email, password, **{"is_staff": True, "is_superuser": True, **extra})
+
+    def get_by_natural_key(self, username: str | None) -> User:
+        return self.get(email__iexact=username or "")
+
+
+class User(AbstractUser):
+    """A person who works with the registry. Signs in by e-mail address; `institution` and `country` decide geographical restrictions."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    username = None  # type: ignore[assignment]
+    email = models.EmailField(unique=True)
+    institution = models.CharField(max_length=200, blank=True)
+    country = models.CharField(max_length=2, blank=True, validators=[COUNTRY])
+
+    USERNAME_FIELD = "email"
+    REQUIRED_FIELDS: list[str] = []
+    objects = UserManager()  # type: ignore[misc,assignment]
+
+    class Meta(AbstractUser.Meta):  # type: ignore[name-defined,misc]
+        constraints = [models.UniqueConstraint(Lower("email"), name="one_user_per_address")]
+
+    def __str__(self) -> str:
+        return self.email
+
+
+class Site(Fact):
+    """A hospital or centre that hands in. `code` is part of every pseudonym made for it, so it never changes."""
+
+    code = models.CharField(max_length=40, unique=True, validators=[SLUG])
+    name = models.CharField(max_length=200)
+    country = models.CharField(max_length=2, validators=[COUNTRY])
+
+    def __str__(self) -> str:
+        return self.code
+
+
+class Level(models.TextChoices):
+    """How a dataset is given out."""
+
+    REGISTERED = "registered", "to any signed-in researcher who signs the agreement"
+    CONTROLLED = "controlled", "on request, decided by a steward"
+    CLOSED = "closed", "to nobody"
+
+
+class Dataset(Fact):
+    """A collection with one policy, one pair of keys and its stewards. A participant belongs to exactly one."""
+
+    slug = models.CharField(max_length=40, unique=True, validators=[SLUG])
+    name = models.CharField(max_length=200)
+    description = models.TextField(blank=True)
+    sites = models.ManyToManyField(Site, related_name="datasets", blank=True)
+    purpose_level = models.CharField(max_length=12, choices=Level.choices, default=Level.CONTROLLED)
+    min_count = models.PositiveSmallIntegerField(default=11)
+    retention_days = models.PositiveSmallIntegerField(default=30)
+    licence = models.CharField(max_length=200, blank=True)
+    terms = models.TextField(blank=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=models.Q(min_count__gte=2), name="dataset_min_count_at_least_2"),
+            models.CheckConstraint(condition=models.Q(retention_days__range=(1, 365)), name="dataset_retention_1_to_365_days"),
+        ]
+
+    def __str__(self) -> str:
+        return self.slug
+
+
+class Agreement(Fact):
+    """One version of a dataset's data use agreement. A new version never changes an old one."""
+
+    dataset = models.ForeignKey(Dataset, models.PROTECT, related_name="agreements")
+    version = models.PositiveSmallIntegerField()
+    text = models.TextField()
+
+    class Meta:
+        ordering = ["version"]
+        constraints = [models.UniqueConstraint(fields=["dataset", "version"], name="one_agreement_per_version")]
+
+
+class Kind(models.TextChoices):
+    """What a role lets a person do; `registry.rules.ROLE_ACTIONS` says it exactly."""
+
+    CONTRIBUTOR = "contributor", "hands in scans and clinical data of their own site's participants"
+    STEWARD = "steward", "looks at scans, accepts them and decides requests"
+    RESEARCHER = "researcher", "is known to this dataset as a researcher"
+    AUDITOR = "auditor", "reads the audit log"
+
+
+class Role(Fact):
+    """What one user is in one dataset. A contributor's role names the site; the others name none."""
+
+    user = models.ForeignKey(User, models.CASCADE, related_name="roles")
+    dataset = models.ForeignKey(Dataset, models.PROTECT, related_name="roles")
+    site = models.ForeignKey(Site, models.PROTECT, null=True, blank=True, related_name="roles")
+    kind = models.CharField(max_length=12, choices=Kind.choices)
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=models.Q(kind="contributor", site__isnull=False) | ~models.Q(kind="contributor"), name="contributor_has_a_site"),
+            models.CheckConstraint(condition=models.Q(kind="contributor") | models.Q(site__isnull=True), name="only_contributors_have_a_site"),
+            models.UniqueConstraint(fields=["user", "dataset", "site", "kind"], condition=models.Q(ended_at__isnull=True), name="one_living_role_of_a_kind"),
+            models.UniqueConstraint(
+                fields=["user", "dataset", "kind"], condition=models.Q(ended_at__isnull=True, site__isnull=True), name="one_living_siteless_role"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} of {self.dataset_id}"
+
+
+class Token(Fact):
+    """A key to the API. Only its SHA-256 is kept: the token itself is 256 random bits, so it needs no slow hash. Scopes: read, write."""
+
+    user = models.ForeignKey(User, models.CASCADE, related_name="tokens")
+    name = models.CharField(max_length=80)
+    hash = models.CharField(max_length=64, unique=True)
+    scopes = models.JSONField(default=list)
+    expires_at = models.DateTimeField()
+    revoked_at = models.DateTimeField(null=True, blank=True)
+    last_used_at = models.DateTimeField(null=True, blank=True)
+
+    @property
+    def alive(self) -> bool:
+        return self.revoked_at is None and self.expires_at > timezone.now()
+
+
+class Counter(models.Model):
+    """How often a key was hit in a window of time. Lives with the cache; `registry.accounts.limits` counts in one statement."""
+
+    key = models.CharField(max_length=120, primary_key=True)
+    window = models.BigIntegerField()
+    hits = models.PositiveIntegerField()
+
+    class Meta:
+        indexes = [models.Index(fields=["window"], name="counter_by_window")]

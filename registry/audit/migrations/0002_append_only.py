@@ -1,0 +1,12 @@
+"""What is written in this table stays."""
+
+from django.db import migrations
+
+from registry.audit import append_only
+
+forward, backward = append_only.operation("audit", "line")
+
+
+class Migration(migrations.Migration):
+    dependencies = [("audit", "0001_initial")]
+    operations = [migrations.RunPython(forward, backward)]

@@ -1,0 +1,1 @@
+"""What each participant agreed to, as events that are never changed."""

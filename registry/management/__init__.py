@@ -1,0 +1,1 @@
+"""Commands of `manage.py`: the shell around the registry."""

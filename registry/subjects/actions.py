@@ -1,0 +1,144 @@
+"""Plain verbs on people: register, add a visit, mark as gone, forget.
+
+Permission and audit line are the business of `intake` and `releases`, which call them.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import uuid
+from collections.abc import Iterator
+from datetime import date, timedelta
+
+from django.db import IntegrityError, transaction
+from django.db.models import F
+
+from deid.pseudonyms import CodeKey, is_placeholder
+from registry.accounts import keys
+from registry.accounts.models import Dataset, Site
+from registry.rules import Conflict, Invalid
+from registry.subjects import vault
+from registry.subjects.models import BANDS, Participant, Visit
+
+# No vowels, so that no label spells a word; no characters that look alike.
+ALPHABET = "bcdfghjkmnpqrstvwxz23456789"
+LABEL_LENGTH = 8
+YEARS_SEARCHED = 100
+MAX_TEXT = 200
+
+
+def register(dataset: Dataset, site: Site, patient_id: str, issuer: str = "", sex: str = "", birth_year_band: str = "") -> Participant:
+    """A participant of this site, by the site's own identifier: sealed in the vault, kept here as a code. Vault first, then the registry.
+
+    Raises Invalid for a placeholder, an unknown sex or band; Conflict when this identifier is registered in this dataset already.
+    """
+    _plausible(patient_id, issuer, sex, birth_year_band)
+    code = keys.code_key(dataset).code(site.code, issuer, patient_id)
+    if Participant.objects.filter(dataset=dataset, code=code).exists():
+        raise Conflict("already_registered", "This identifier is registered in this dataset already.", "Use the participant that exists.")
+    link = uuid.uuid4()
+    vault.seal(link, site.code, issuer, patient_id)
+    for _ in range(20):
+        fields = {"dataset": dataset, "site": site, "code": code, "sex": sex, "birth_year_band": birth_year_band, "link": link}
+        try:
+            with transaction.atomic():
+                return Participant.objects.create(label=_label(), **fields)
+        except IntegrityError:
+            if Participant.objects.filter(dataset=dataset, code=code).exists():
+                break
+    vault.erase(link)
+    raise Conflict("already_registered", "This identifier is registered in this dataset already.", "Use the participant that exists.")
+
+
+def _label() -> str:
+    return "".join(secrets.choice(ALPHABET) for _ in range(LABEL_LENGTH))
+
+
+def _plausible(patient_id: str, issuer: str, sex: str, band: str) -> None:
+    if is_placeholder(patient_id):
+        raise Invalid("placeholder_identifier", "This identifier is empty or a stand-in, so it names nobody.", "Give the identifier that stands in the scans.")
+    if len(patient_id) > MAX_TEXT or len(issuer) > MAX_TEXT:
+        raise Invalid("identifier_too_long", "An identifier has at most 200 characters.", "Give PatientID and IssuerOfPatientID as they stand in the scans.")
+    if sex not in {"", "F", "M", "O"}:
+        raise Invalid("unknown_sex", "Sex is F, M, O or empty.", "Use one of these.")
+    if band and band not in BANDS:
+        raise Invalid("unknown_band", "A birth year band has five years, beginning with a year that ends in 0 or 5.", "Write it as 1980-1984.")
+
+
+def add_visit(participant: Participant, label: str, day: date) -> Visit:
+    """A visit on this calendar day, of which only the keyed code and the distance in days to the first registered visit are kept.
+
+    Raises Invalid for a malformed label or a day more than a hundred years away, Conflict when label or day are taken.
+    """
+    if not re.fullmatch(r"[a-z0-9]{1,32}", label):
+        raise Invalid("visit_label", "A visit's label has small letters and digits only, at most 32.", "Write for instance m00 or m12.")
+    key = keys.code_key(participant.dataset)
+    with transaction.atomic():
+        Participant.objects.select_for_update().get(pk=participant.pk)  # one at a time: the first visit is day 0 for all others
+        first = Visit.objects.filter(participant=participant, day=0).first()
+        offset = 0 if first is None else days_between(key, participant.code, first.day_code, day)
+        visit = Visit(participant=participant, label=label, day=offset, day_code=key.day_code(participant.code, day))
+        try:
+            with transaction.atomic():
+                visit.save(force_insert=True)
+        except IntegrityError:
+            raise Conflict("visit_exists", "This participant has a visit with this label or on this day.", "Use the visit that exists.") from None
+    return visit
+
+
+def days_between(key: CodeKey, code: str, first_day_code: str, day: date) -> int:
+    """How many days after the day of `first_day_code` this day is. The code cannot be undone, so candidates are tried outwards from 0.
+
+    Raises Invalid when no day within a hundred years has this code.
+    """
+    for offset in _outwards(YEARS_SEARCHED * 366):
+        try:
+            candidate = day - timedelta(days=offset)
+        except OverflowError:
+            continue
+        if key.day_code(code, candidate) == first_day_code:
+            return offset
+    raise Invalid("visit_too_far", "The visit is more than a hundred years from the first one.", "Check the date of the visit.")
+
+
+def _outwards(most: int) -> Iterator[int]:
+    """0, 1, -1, 2, -2 …"""
+    yield 0
+    for n in range(1, most + 1):
+        yield n
+        yield -n
+
+
+def touch(participant: Participant) -> None:
+    """A new epoch: whoever remembered an answer about this participant asks again."""
+    Participant.objects.filter(pk=participant.pk).update(epoch=F("epoch") + 1)
+
+
+def mark_withdrawn(participant: Participant) -> bool:
+    """The participant has left; True when this call made it so."""
+    return bool(Participant.objects.filter(pk=participant.pk, state="active").update(state="withdrawn", epoch=F("epoch") + 1))
+
+
+def forget(participant: Participant) -> bool:
+    """Forgets who a withdrawn participant was: key file and vault row. Idempotent; True when there was something to forget.
+
+    Raises Conflict when they still take part.
+    """
+    participant.refresh_from_db()
+    if participant.state != "withdrawn":
+        raise Conflict("still_takes_part", "Only who has left is forgotten.", "Carry the withdrawal through first.")
+    if participant.link is None:
+        return False
+    vault.erase(participant.link)
+    Participant.objects.filter(pk=participant.pk).update(link=None)
+    return True
+
+
+def finish_forgetting() -> dict[str, int]:
+    """What the tick does: finishes whatever half a registration or a withdrawal left behind."""
+    gone = [forget(participant) for participant in Participant.objects.filter(state="withdrawn", link__isnull=False)]
+    orphans = vault.orphans()
+    for link in orphans:
+        vault.erase(link)
+    return {"forgotten": sum(gone), "orphans": len(orphans)}

@@ -1,0 +1,25 @@
+"""Plain reads of people and visits that take no asker."""
+
+from __future__ import annotations
+
+from registry.accounts.models import Dataset
+from registry.subjects.models import Participant, SourceIdentifier, Visit
+
+
+def match(dataset: Dataset, code: str) -> Participant | None:
+    """Whose code this is in this dataset, withdrawn or not; None when nobody's."""
+    return Participant.objects.filter(dataset=dataset, code=code).select_related("site").first()
+
+
+def visit_on(participant: Participant, day_code: str) -> Visit | None:
+    """The participant's visit on the day with this code."""
+    return Visit.objects.filter(participant=participant, day_code=day_code).first()
+
+
+def same_person(participant: Participant) -> list[Participant]:
+    """The participations of the same person in other datasets: a link that only the vault's key can make. Empty for who was forgotten."""
+    row = SourceIdentifier.objects.filter(link=participant.link).first() if participant.link else None
+    if row is None:
+        return []
+    links = list(SourceIdentifier.objects.filter(person=row.person).exclude(link=row.link).values_list("link", flat=True))
+    return list(Participant.objects.filter(link__in=links))

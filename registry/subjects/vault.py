@@ -1,0 +1,90 @@
+"""The vault: who a participant is to their site, sealed so that forgetting is unlinking one small file.
+
+    sealed = nonce (12 bytes) || ChaCha20-Poly1305(participant's key, nonce, JSON of [site, issuer, identifier], associated data = link)   (RFC 8439)
+    person = HMAC-SHA-256(vault key, ["person", site, issuer, identifier], folded)
+
+The key lies in a file of its own (`keys/participants/LINK`), the sealed bytes in the vault's own database. Without the file the bytes say nothing, in
+the database, in its write-ahead log and in every backup of it; without the row the file opens nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from datetime import timedelta
+from pathlib import Path
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+from django.conf import settings
+from django.db import connections, router
+from django.utils import timezone
+
+from deid.pseudonyms import fold, mac
+from registry import keyfiles
+from registry.rules import Conflict
+from registry.subjects.models import Participant, SourceIdentifier
+
+
+def key_file(link: uuid.UUID) -> Path:
+    return Path(settings.MYELIN_KEYS) / "participants" / link.hex
+
+
+def person_hash(site: str, issuer: str, patient_id: str) -> str:
+    """Equal for equal people, in whatever dataset; worth nothing without the vault key."""
+    return mac(keyfiles.registry_key("vault"), "person", fold(site), fold(issuer), fold(patient_id)).hex()
+
+
+def seal(link: uuid.UUID, site: str, issuer: str, patient_id: str) -> None:
+    """Keeps the identifier: key file first, then the row (a key without a row opens nothing)."""
+    keyfiles.make(key_file(link))
+    cipher = ChaCha20Poly1305(keyfiles.read(key_file(link), "participant"))
+    nonce = os.urandom(12)
+    text = json.dumps([site, issuer, patient_id]).encode("utf-8")
+    sealed = nonce + cipher.encrypt(nonce, text, link.bytes)
+    SourceIdentifier.objects.create(link=link, sealed=sealed, person=person_hash(site, issuer, patient_id))
+
+
+def unseal(link: uuid.UUID) -> tuple[str, str, str]:
+    """(site, issuer, identifier). Raises Conflict `forgotten` when key or row are gone or do not fit."""
+    row = SourceIdentifier.objects.filter(link=link).first()
+    try:
+        if row is None:
+            raise ValueError
+        cipher = ChaCha20Poly1305(keyfiles.read(key_file(link), "participant"))
+        raw = bytes(row.sealed)
+        site, issuer, patient_id = json.loads(cipher.decrypt(raw[:12], raw[12:], link.bytes))
+    except (keyfiles.KeyMissing, InvalidTag, ValueError):
+        raise Conflict("forgotten", "Who this participant is was forgotten.") from None
+    return site, issuer, patient_id
+
+
+def erase(link: uuid.UUID) -> None:
+    """Forgets: the key file goes first, then the row, then what the database kept beside it. Idempotent."""
+    path = key_file(link)
+    if path.exists():
+        path.unlink()
+        keyfiles.sync_folder(path.parent)
+    SourceIdentifier.objects.filter(link=link).delete()
+    scrub()
+
+
+def scrub() -> None:
+    """Makes the database let go of deleted rows: SQLite empties its write-ahead log (secure_delete overwrote the page), PostgreSQL vacuums.
+
+    Inside a transaction (tests) it does nothing: it is called again by the tick.
+    """
+    connection = connections[router.db_for_write(SourceIdentifier)]
+    if connection.in_atomic_block:
+        return
+    table = SourceIdentifier._meta.db_table
+    with connection.cursor() as cursor:
+        cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)" if connection.vendor == "sqlite" else f"VACUUM {table}")
+
+
+def orphans(older_than_s: float = 3600.0) -> list[uuid.UUID]:
+    """Links in the vault, older than that, which no participant knows: a registration that was rolled back after its vault row was written."""
+    before = timezone.now() - timedelta(seconds=older_than_s)
+    links = set(SourceIdentifier.objects.filter(created_at__lt=before).values_list("link", flat=True))
+    return sorted(links - set(Participant.objects.filter(link__in=links).values_list("link", flat=True)))

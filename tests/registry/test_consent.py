@@ -1,0 +1,209 @@
+"""Consent is a row of events that nobody can change; what holds is computed, and the projection that SQL asks says the same."""
+
+from __future__ import annotations
+
+import io
+import json
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.db import DatabaseError, transaction
+from django.utils import timezone
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from registry import rules
+from registry.consent import actions, duo, queries
+from registry.consent.duo_table import table
+from registry.consent.models import ConsentEvent, ConsentFact, Standing
+from registry.rules import Conflict, Invalid
+from registry.subjects.models import Participant
+
+pytestmark = pytest.mark.django_db(databases="__all__")
+EVIDENCE = "0" * 63 + "1"
+YESTERDAY, TOMORROW = (timezone.now().date() + timedelta(days=n) for n in (-1, 1))
+
+
+@pytest.fixture
+def someone(world: Any) -> Participant:
+    site = world.site()
+    return world.participant(world.dataset(site), site)
+
+
+def give(who: Participant, kind: str = "given", permission: str = "GRU", **fields: Any) -> ConsentEvent:
+    return actions.record(who, kind, permission, **{"evidence_sha256": EVIDENCE, **fields})
+
+
+def test_without_an_event_nothing_is_agreed_to(someone: Participant) -> None:
+    assert queries.current(someone) is None
+    give(someone)
+    assert queries.current(someone) == rules.ConsentFacts("GRU")
+
+
+def test_each_event_states_the_whole_and_the_last_one_counts(someone: Participant) -> None:
+    give(someone, commercial=True, ai_training=True)
+    give(someone, "narrowed", "DS", diseases=["MONDO:0005301"])
+    assert queries.current(someone) == rules.ConsentFacts("DS", diseases=frozenset({"MONDO:0005301"}))
+    give(someone, "renewed", "HMB", modifiers=["NPU"])
+    assert queries.current(someone) == rules.ConsentFacts("HMB", modifiers=frozenset({"NPU"}))
+    actions.record(someone, "withdrawn")
+    assert queries.current(someone) is None
+    assert [event.number for event in queries.events(someone)] == [1, 2, 3, 4]
+
+
+def test_a_consent_ends_with_its_last_day(someone: Participant) -> None:
+    give(someone, valid_until=date(2026, 1, 31))
+    assert queries.current(someone, on=date(2026, 1, 31)) is not None
+    assert queries.current(someone, on=date(2026, 2, 1)) is None
+
+
+def test_the_end_is_recorded_by_the_tick_for_the_record_only(someone: Participant, world: Any) -> None:
+    other = world.participant(someone.dataset, someone.site)
+    give(someone, valid_until=YESTERDAY)
+    give(other, valid_until=TOMORROW)
+    assert queries.current(someone) is None
+    assert actions.end_by_time() == {"expired": 1}
+    assert actions.end_by_time() == {"expired": 0}
+    assert queries.events(someone).last().kind == "expired"
+    assert queries.current(other) is not None
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"kind": "assumed"},
+        {"permission": ""},
+        {"permission": "HBM"},
+        {"modifiers": ["NPU", "XYZ"]},
+        {"evidence_sha256": ""},
+        {"evidence_sha256": "not a hash"},
+        {"permission": "DS"},
+        {"diseases": ["MONDO:0005301"]},
+        {"permission": "DS", "diseases": ["multiple sclerosis"]},
+        {"modifiers": ["GS"]},
+        {"countries": ["Denmark"]},
+        {"commercial": True, "modifiers": ["NCU"]},
+        {"kind": "withdrawn", "permission": "GRU"},
+    ],
+)
+def test_what_no_consent_can_say_is_invalid(someone: Participant, fields: dict[str, Any]) -> None:
+    fields = {"kind": "given", "permission": "GRU", "evidence_sha256": EVIDENCE, **fields}
+    with pytest.raises(Invalid):
+        actions.record(someone, fields.pop("kind"), fields.pop("permission"), **fields)
+    assert not queries.events(someone).exists()
+
+
+def test_every_condition_that_can_be_said_is_taken(someone: Participant) -> None:
+    give(someone, permission="DS", diseases=["MONDO:0005301"], modifiers=["GS", "MOR", "TS"], countries=["DK"], publish_after=date(2027, 1, 1), max_months=6)
+    facts = queries.current(someone)
+    assert facts is not None and (facts.publish_after, facts.max_months) == (date(2027, 1, 1), 6)
+
+
+@pytest.mark.parametrize(("before", "kind"), [([], "renewed"), ([], "narrowed"), ([], "expired"), (["given"], "given"), (["given", "withdrawn"], "renewed")])
+def test_events_follow_from_one_another(someone: Participant, before: list[str], kind: str) -> None:
+    for earlier in before:
+        actions.record(someone, earlier) if earlier == "withdrawn" else give(someone, earlier)
+    with pytest.raises(Conflict):
+        actions.record(someone, kind) if kind == "expired" else give(someone, kind)
+
+
+def test_who_has_left_cannot_be_consented_for(someone: Participant) -> None:
+    Participant.objects.update(state="withdrawn")
+    with pytest.raises(Conflict):
+        give(someone)
+    actions.record(someone, "withdrawn")
+
+
+def test_every_event_makes_a_new_epoch(someone: Participant) -> None:
+    give(someone)
+    actions.record(someone, "withdrawn")
+    someone.refresh_from_db()
+    assert someone.epoch == 2
+
+
+def test_events_refuse_to_be_changed(someone: Participant) -> None:
+    event = give(someone)
+    event.commercial = True
+    with pytest.raises(DatabaseError, match="append-only"), transaction.atomic():
+        event.save()
+    with pytest.raises(DatabaseError, match="append-only"), transaction.atomic():
+        ConsentEvent.objects.all().delete()
+    give(someone, "renewed")
+
+
+def test_the_database_itself_wants_a_permission_and_evidence(someone: Participant) -> None:
+    for fields in (
+        {"permission": "", "evidence_sha256": EVIDENCE},
+        {"permission": "GRU", "evidence_sha256": ""},
+        {"permission": "XX", "evidence_sha256": EVIDENCE},
+    ):
+        with pytest.raises(DatabaseError), transaction.atomic():
+            ConsentEvent.objects.create(participant=someone, number=1, kind="given", **fields)
+    ConsentEvent.objects.create(participant=someone, number=1, kind="given", permission="GRU", evidence_sha256=EVIDENCE)
+
+
+def test_equal_consents_share_one_row_however_many_people(someone: Participant, world: Any) -> None:
+    people = [someone, *(world.participant(someone.dataset, someone.site) for _ in range(5))]
+    for n, one in enumerate(people):
+        give(one, permission="GRU" if n else "HMB", modifiers=["NPU", "IRB"] if n % 2 else ["IRB", "NPU"], valid_until=TOMORROW + timedelta(days=n))
+    assert ConsentFact.objects.count() == 2
+    assert len(queries.distinct_facts(someone.dataset_id)) == 2
+
+
+EVENTS = st.lists(
+    st.tuples(
+        st.sampled_from(["given", "renewed", "narrowed", "withdrawn", "expired"]),
+        st.sampled_from(["NRES", "GRU", "HMB", "POA"]),
+        st.lists(st.sampled_from(rules.MODIFIERS[1:6]), max_size=3),
+        st.booleans(),
+        st.none() | st.dates(date(2020, 1, 1), date(2030, 1, 1)),
+    ),
+    max_size=6,
+)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(EVENTS)
+def test_projection_and_fold_say_the_same_after_any_history(someone: Participant, history: list[Any]) -> None:
+    with transaction.atomic():
+        for kind, permission, modifiers, ai, until in history:
+            try:
+                if kind in actions.ENDING:
+                    actions.record(someone, kind)
+                else:
+                    give(someone, kind, permission, modifiers=modifiers, ai_training=ai, valid_until=until)
+            except Conflict:
+                continue
+        folded, standing = queries.fold(queries.events(someone)), queries.standing(someone)
+        assert (folded is None) == (standing is None or standing.facts is None)
+        if folded is not None and standing is not None and standing.facts is not None:
+            assert (queries.read(standing.facts), standing.valid_until) == (rules.ConsentFacts(**{**vars(folded), "valid_until": None}), folded.valid_until)
+        transaction.set_rollback(True)
+
+
+def test_a_spoiled_projection_is_rebuilt_from_the_events(someone: Participant, world: Any) -> None:
+    give(someone)
+    give(world.participant(someone.dataset, someone.site), permission="HMB")
+    Standing.objects.filter(participant=someone).update(facts=None)
+    out = io.StringIO()
+    call_command("consent", "rebuild", stdout=out)
+    assert out.getvalue().strip() == "2 participants, 1 changed"
+    assert queries.standing(someone).facts is not None  # type: ignore[union-attr]
+
+
+def test_duo_is_shipped_as_data_and_the_rule_knows_every_term(tmp_path: Path) -> None:
+    assert set(rules.PERMISSIONS) | set(rules.MODIFIERS) == set(duo.terms())
+    assert duo.terms()["HMB"].id == "DUO:0000006"
+    assert all(term.id.startswith("DUO:") and term.definition for term in duo.terms().values())
+    rows = "\n".join(f'{term.id},{term.shorthand},"{term.label}","{term.definition}"' for term in duo.terms().values())
+    (tmp_path / "duo.csv").write_text(f"id,shorthand,label,description\n{rows}\nDUO:0000001,,x,y\n", encoding="utf-8")
+    assert table(tmp_path / "duo.csv") == json.loads(Path(duo.__file__).with_name("duo.json").read_text(encoding="utf-8"))
+
+
+def test_events_are_asked_for_in_one_query(someone: Participant, django_assert_num_queries: Any) -> None:
+    give(someone)
+    with django_assert_num_queries(1):
+        queries.current(someone)
