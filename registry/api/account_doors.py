@@ -1,0 +1,208 @@
+"""Doors of who is who: session, tokens, sites, datasets, users, roles; and whether the registry is well."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth import authenticate, login, logout
+from django.db import DatabaseError, connection
+from django.middleware.csrf import get_token
+from rest_framework.authentication import SessionAuthentication
+from rest_framework.exceptions import Throttled
+from rest_framework.permissions import AllowAny
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from pipeline.outcome import ours
+from registry.access import actions, policy, queries
+from registry.accounts import limits
+from registry.accounts.models import Role, Site, Token, User
+from registry.api import shapes
+from registry.api.doors import Door, find, told
+from registry.api.errors import document
+from registry.audit import actions as audit
+from registry.releases import packing, sealing
+from registry.rules import Conflict, Denied, Invalid
+from registry.runs import spool
+from registry.runs.models import Run
+
+ATTEMPTS, WINDOW_S = 5, 300
+
+
+class HealthDoor(Door):
+    """Whether the registry is well; nobody needs to sign in for that."""
+
+    authentication_classes: list[Any] = []
+    permission_classes = [AllowAny]
+    throttle_classes: list[Any] = []  # whoever watches over this machine asks often
+
+    @told(shapes.Health, summary="Is the registry well?", tags=["health"])
+    def get(self, request: Request) -> Response:
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT 1")
+            database = "ok"
+        except DatabaseError:
+            database = "away"
+        answer = {"status": "ok" if database == "ok" else "ill", "version": ours(), "database": database}
+        return Response({**answer, "worker": "alive" if spool.carrier_alive() else "absent"}, status=200 if database == "ok" else 503)
+
+
+class KeysDoor(Door):
+    """The public key that signs manifests."""
+
+    authentication_classes: list[Any] = []
+    permission_classes = [AllowAny]
+
+    @told(shapes.Keys, summary="The registry's public signing key", tags=["health"])
+    def get(self, request: Request) -> Response:
+        return Response({"signing": sealing.public_key(packing.key_file())})
+
+
+class SessionDoor(Door):
+    """Sign in and out with a cookie. Guessing is limited per account and address, so that a stranger cannot lock the owner out."""
+
+    permission_classes = [AllowAny]
+
+    @told(shapes.SessionShape, summary="Who is signed in, and the CSRF token", tags=["session"])
+    def get(self, request: Request) -> Response:
+        return self._answer(request)
+
+    @told(shapes.SessionShape, request=shapes.SignIn, summary="Sign in", tags=["session"])
+    def post(self, request: Request) -> Response:
+        SessionAuthentication().enforce_csrf(request)  # nobody is signed in yet, so nothing else asks for it
+        given = self.body(shapes.SignIn)
+        email = given["email"].strip().lower()
+        address = request.META.get("REMOTE_ADDR", "")
+        count = limits.hit("login", f"{email}|{address}", ATTEMPTS, WINDOW_S)
+        if not count.allowed:
+            raise Throttled(wait=count.wait_s)
+        user = authenticate(request._request, username=email, password=given["password"])
+        if user is None:
+            audit.write("nobody", "session.refused", "session:new")
+            return Response(
+                document("wrong_credentials", 401, "Address and password do not fit.", "Check both."), status=401, content_type="application/problem+json"
+            )
+        login(request._request, user)
+        audit.write(user, "session.begin", "session:new")
+        return self._answer(request, user)
+
+    @told(None, status=204, summary="Sign out", tags=["session"])
+    def delete(self, request: Request) -> Response:
+        logout(request._request)
+        return Response(status=204)
+
+    def _answer(self, request: Request, user: Any = None) -> Response:
+        user = user or (request.user if request.user.is_authenticated else None)
+        answer = Response({"user": shapes.UserShape(user).data if user else None, "csrf": get_token(request._request)})
+        answer["Cache-Control"] = "no-store"
+        return answer
+
+
+class MeDoor(Door):
+    @told(shapes.UserShape, summary="The account that asks", tags=["session"])
+    def get(self, request: Request) -> Response:
+        return Response(shapes.UserShape(self.asker).data)
+
+
+class TokensDoor(Door):
+    @told(shapes.TokenShape, many=True, summary="One's living tokens", tags=["session"])
+    def get(self, request: Request) -> Response:
+        return self.listing(Token.objects.filter(user=self.asker, revoked_at=None), shapes.TokenShape)
+
+    @told(shapes.TokenMade, request=shapes.NewToken, status=201, summary="Make a token; it is shown this once", tags=["session"])
+    def post(self, request: Request) -> Response:
+        if isinstance(request.auth, Token):
+            raise Denied("session_needed", "A token cannot make tokens.")
+        given = self.body(shapes.NewToken)
+        token, text = actions.issue_token(self.asker, given["name"], given["scopes"], given["days"])
+        answer = Response({**shapes.TokenShape(token).data, "token": text}, status=201)
+        answer["Cache-Control"] = "no-store"
+        return answer
+
+
+class TokenDoor(Door):
+    @told(None, status=204, summary="Revoke a token, at once", tags=["session"])
+    def delete(self, request: Request, pk: Any) -> Response:
+        actions.revoke_token(self.asker, find(Token.objects.filter(user=self.asker, revoked_at=None), pk=pk))
+        return Response(status=204)
+
+
+class SitesDoor(Door):
+    scopes = {"POST": "admin"}
+
+    @told(shapes.SiteShape, many=True, summary="Sites", tags=["administration"])
+    def get(self, request: Request) -> Response:
+        return self.listing(Site.objects.all(), shapes.SiteShape)
+
+    @told(shapes.SiteShape, request=shapes.SiteShape, status=201, summary="Open a site", tags=["administration"])
+    def post(self, request: Request) -> Response:
+        return Response(shapes.SiteShape(actions.open_site(self.asker, **self.body(shapes.SiteShape))).data, status=201)
+
+
+class DatasetsDoor(Door):
+    scopes = {"POST": "admin"}
+
+    @told(shapes.DatasetShape, many=True, summary="Datasets that one may know of", tags=["administration"])
+    def get(self, request: Request) -> Response:
+        return self.listing(queries.datasets(self.asker), shapes.DatasetShape)
+
+    @told(shapes.DatasetShape, request=shapes.NewDataset, status=201, summary="Open a dataset; its keys are made", tags=["administration"])
+    def post(self, request: Request) -> Response:
+        given = self.body(shapes.NewDataset)
+        codes = given.pop("sites")
+        sites = list(Site.objects.filter(code__in=codes))
+        if len(sites) != len(set(codes)):
+            raise Invalid(
+                "invalid", "A site named is not there.", "Open the site first.", errors=[{"field": "sites", "reason": "names a site that is not there"}]
+            )
+        dataset = actions.open_dataset(self.asker, given.pop("slug"), given.pop("name"), sites, given.pop("agreement"), **given)
+        return Response(shapes.DatasetShape(dataset).data, status=201)
+
+
+class DatasetDoor(Door):
+    @told(shapes.DatasetShape, summary="One dataset", tags=["administration"])
+    def get(self, request: Request, slug: str) -> Response:
+        return Response(shapes.DatasetShape(find(queries.datasets(self.asker), slug=slug)).data)
+
+
+class UsersDoor(Door):
+    scopes = {"POST": "admin"}
+
+    @told(shapes.UserShape, request=shapes.NewUser, status=201, summary="Open an account", tags=["administration"])
+    def post(self, request: Request) -> Response:
+        given = self.body(shapes.NewUser)
+        user = actions.open_account(self.asker, given.pop("email"), given.pop("password"), **given)
+        return Response(shapes.UserShape(user).data, status=201)
+
+
+class RolesDoor(Door):
+    scopes = {"POST": "admin"}
+
+    @told(shapes.RoleShape, request=shapes.NewRole, status=201, summary="Give somebody a role", tags=["administration"])
+    def post(self, request: Request) -> Response:
+        given = self.body(shapes.NewRole)
+        dataset = find(queries.datasets(self.asker), slug=given["dataset"])
+        site = find(dataset.sites.all(), code=given["site"]) if given["site"] else None
+        policy.require_in(self.asker, "give_roles", dataset)  # before the account is looked up: who may not give roles learns nothing of accounts
+        user = User.objects.filter(email__iexact=given["email"]).first()
+        if user is None:
+            raise Conflict("no_account", "Nobody has an account with this address.", "Open the account first.")
+        return Response(shapes.RoleShape(actions.give_role(self.asker, user, dataset, given["kind"], site)).data, status=201)
+
+
+class RoleDoor(Door):
+    scopes = {"DELETE": "admin"}
+
+    @told(None, status=204, summary="End a role, at once", tags=["administration"])
+    def delete(self, request: Request, pk: Any) -> Response:
+        role = find(Role.objects.filter(ended_at=None, dataset__in=queries.datasets(self.asker)).select_related("dataset"), pk=pk)
+        actions.end_role(self.asker, role)
+        return Response(status=204)
+
+
+class RunDoor(Door):
+    @told(shapes.RunShape, summary="One run of the ledger", tags=["health"])
+    def get(self, request: Request, pk: Any) -> Response:
+        run = find(Run.objects.filter(dataset_id__in=queries.datasets(self.asker).values("pk")), pk=pk)
+        return Response(shapes.RunShape(run).data)

@@ -1,0 +1,161 @@
+"""Doors of deciding: images and their pictures, releases, the audit log."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import Q
+from django.http import HttpResponse
+from drf_spectacular.types import OpenApiTypes
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from registry.access import policy, queries
+from registry.api import shapes
+from registry.api.doors import BySeq, Door, find, find_all, told
+from registry.api.errors import Gone
+from registry.audit import queries as audit
+from registry.audit.models import Head, Line
+from registry.imaging import queries as imaging
+from registry.intake import actions as intake
+from registry.releases import actions
+from registry.releases import queries as releases
+from registry.rules import Denied
+
+
+class ImagesDoor(Door):
+    @told(shapes.ImageShape, many=True, filters=("dataset", "state", "participant", "visit", "suffix", "grade", "study"), summary="Images", tags=["images"])
+    def get(self, request: Request) -> Response:
+        names = {"dataset": "visit__participant__dataset__slug", "participant": "visit__participant", "visit": "visit", "study": "study_id"}
+        names |= {"state": "state", "suffix": "suffix", "grade": "grade"}
+        given = {names[key]: value for key, value in self.asked(*names).items()}
+        return self.listing(imaging.images(self.asker).filter(**given), shapes.ImageShape)
+
+
+class ImageDoor(Door):
+    @told(shapes.ImageWhole, summary="One image with its provenance", tags=["images"])
+    def get(self, request: Request, pk: Any) -> Response:
+        return Response(shapes.ImageWhole(find(imaging.images(self.asker), pk=pk)).data)
+
+
+class AcceptDoor(Door):
+    scopes = {"POST": "decide"}
+
+    @told(shapes.ImageShape, request=shapes.Note, summary="Take an image", tags=["images"])
+    def post(self, request: Request, pk: Any) -> Response:
+        image, given = find(imaging.images(self.asker), pk=pk), self.body(shapes.Note)
+        intake.accept_image(self.asker, image, given["note"])
+        return Response(shapes.ImageShape(find(imaging.images(self.asker), pk=pk)).data)
+
+
+class RefuseDoor(Door):
+    scopes = {"POST": "decide"}
+
+    @told(shapes.ImageShape, request=shapes.Why, summary="Do not take an image", tags=["images"])
+    def post(self, request: Request, pk: Any) -> Response:
+        image, given = find(imaging.images(self.asker), pk=pk), self.body(shapes.Why)
+        intake.refuse_image(self.asker, image, given["reason"])
+        return Response(shapes.ImageShape(find(imaging.images(self.asker), pk=pk)).data)
+
+
+class AcceptManyDoor(Door):
+    scopes = {"POST": "decide"}
+
+    @told(shapes.ImageShape, bulk=True, request=shapes.AcceptMany, summary="Take several images, all or none", tags=["images"])
+    def post(self, request: Request) -> Response:
+        given = self.body(shapes.AcceptMany)
+        found = find_all(imaging.images(self.asker), given["images"], "images.{}")
+        intake.accept_images(self.asker, list(found.values()), given["note"])
+        rows = imaging.images(self.asker).filter(pk__in=found)
+        return Response({"results": shapes.ImageShape(rows, many=True).data})
+
+
+class QualityDoor(Door):
+    @told(OpenApiTypes.BINARY, summary="The quality strip", tags=["images"])
+    def get(self, request: Request, pk: Any) -> HttpResponse:
+        picture = intake.quality(find(imaging.images(self.asker), pk=pk))
+        if picture is None:
+            raise Gone("There is no quality report to draw.", "no_picture")
+        return png(picture)
+
+
+class AfterDoor(Door):
+    @told(OpenApiTypes.BINARY, summary="A rendering of what would be given out", tags=["images"], also={410: shapes.Problem})
+    def get(self, request: Request, pk: Any) -> HttpResponse:
+        picture = intake.after(find(imaging.images(self.asker), pk=pk))
+        if picture is None:
+            raise Gone("The renderings of this image are destroyed, or it has none.", "review_gone")
+        return png(picture)
+
+
+class ReviewDoor(Door):
+    scopes = {"GET": "decide"}
+
+    @told(OpenApiTypes.BINARY, summary="A rendering with a face, for the dataset's steward", tags=["images"], also={410: shapes.Problem})
+    def get(self, request: Request, pk: Any, number: int) -> HttpResponse:
+        picture = intake.look(self.asker, find(imaging.images(self.asker), pk=pk), number)
+        if picture is None:
+            raise Gone("The renderings of this image are destroyed, or it has none.", "review_gone")
+        return png(picture)
+
+
+def png(picture: bytes) -> HttpResponse:
+    """A picture that nobody keeps on the way, and that can run nothing."""
+    headers = {"Cache-Control": "no-store", "Content-Security-Policy": "default-src 'none'; sandbox", "X-Content-Type-Options": "nosniff"}
+    return HttpResponse(picture, content_type="image/png", headers=headers)
+
+
+class ReleasesDoor(Door):
+    scopes = {"POST": "decide"}
+
+    @told(shapes.ReleaseShape, many=True, filters=("dataset", "state"), summary="Releases", tags=["releases"])
+    def get(self, request: Request) -> Response:
+        names = {"dataset": "dataset__slug", "state": "state"}
+        rows = releases.releases(self.asker).filter(**{names[key]: value for key, value in self.asked(*names).items()})
+        return self.listing(rows, shapes.ReleaseShape)
+
+    @told(shapes.ReleaseShape, request=shapes.NewRelease, status=202, summary="Freeze the next release", tags=["releases"])
+    def post(self, request: Request) -> Response:
+        given = self.body(shapes.NewRelease)
+        release = actions.freeze(self.asker, find(queries.datasets(self.asker), slug=given["dataset"]), given["changes"])
+        return Response(shapes.ReleaseShape(release).data, status=202)
+
+
+class ReleaseDoor(Door):
+    @told(shapes.ReleaseShape, summary="One release", tags=["releases"])
+    def get(self, request: Request, pk: Any) -> Response:
+        return Response(shapes.ReleaseShape(find(releases.releases(self.asker), pk=pk)).data)
+
+
+class ReleaseManifestDoor(Door):
+    @told(shapes.ReleaseManifest, summary="Every path and hash of a release", tags=["releases"])
+    def get(self, request: Request, pk: Any) -> Response:
+        release = find(releases.releases(self.asker), pk=pk)
+        if not policy.ask_in(self.asker, "read_audit", release.dataset).permitted:
+            raise Denied("no_role", "Stewards and auditors of the dataset read a release's manifest.")
+        files = release.files.order_by("path")
+        told_files = shapes.ReleaseFileShape(files, many=True).data
+        answer = {"release": release.pk, "version": release.version, "sha256": release.sha256, "tombstones": files.filter(tombstone=True).count()}
+        return Response({**answer, "files": told_files})
+
+
+class LinesDoor(Door):
+    @told(shapes.LineShape, many=True, filters=("dataset", "object"), summary="The audit log, newest first", tags=["audit"])
+    def get(self, request: Request) -> Response:
+        readable = queries.datasets_of(self.asker, "steward", "auditor")
+        rows = Line.objects.filter(Q(dataset__in=readable))
+        if "dataset" in (given := self.asked("dataset", "object")):
+            rows = rows.filter(dataset=str(find(queries.datasets(self.asker), slug=given["dataset"]).pk))
+        if "object" in given:
+            rows = rows.filter(object=given["object"])
+        return self.listing(rows, shapes.LineShape, BySeq)
+
+
+class VerifyDoor(Door):
+    @told(shapes.Verified, summary="Does the chain hold?", tags=["audit"])
+    def post(self, request: Request) -> Response:
+        if not (self.asker.is_superuser or queries.datasets_of(self.asker, "steward", "auditor")):
+            raise Denied("no_role", "Stewards, auditors and administrators verify the log.")
+        problems = [{"field": f"line {found.seq}", "reason": found.code} for found in audit.verify()]
+        head = Head.objects.filter(pk=1).first()
+        return Response({"ok": not problems, "lines": head.count if head else 0, "head": head.last if head else "", "problems": problems})

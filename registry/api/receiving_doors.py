@@ -1,0 +1,299 @@
+"""Doors of asking and receiving: requests, agreements, entitlements, packages and their bytes, notices, withdrawals."""
+
+from __future__ import annotations
+
+import errno
+import re
+import socket
+from collections.abc import Iterator
+from typing import Any
+from uuid import UUID
+
+from django.http import HttpResponse, StreamingHttpResponse
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter
+from rest_framework.request import Request as HttpRequest
+from rest_framework.response import Response
+
+from registry.access import actions as access
+from registry.access import queries
+from registry.access.models import Request
+from registry.accounts import queries as accounts
+from registry.api import shapes
+from registry.api.doors import ByTime, Door, FilesPerUser, Pages, find, told
+from registry.api.errors import Gone, document
+from registry.audit import actions as audit
+from registry.releases import actions, packing, sealing
+from registry.releases import queries as releases
+from registry.releases.models import Package
+from registry.rules import Denied, Invalid
+
+RANGE = re.compile(r"bytes=(\d*)-(\d*)", re.ASCII)
+SEND_BUFFER = 128 * 1024
+GONE = frozenset({"package_dead", "participant_withdrawn"})
+
+
+def request_told(asker: Any, request: Request) -> dict[str, Any]:
+    """A request as the asker may see it."""
+    plain = ("id", "title", "abstract", "purpose", "diseases", "commercial", "non_profit", "ai_training", "months", "promises", "country", "recipient_key")
+    row = {name: getattr(request, name) for name in (*plain, "state", "reason", "created_at")}
+    row |= {"dataset": request.dataset.slug, "requester": request.requester.email, **releases.answers(asker, request)}
+    return dict(shapes.RequestShape(row).data)
+
+
+class RequestDoorBase(Door):
+    """What the doors of one request share."""
+
+    def one(self, pk: Any) -> Request:
+        return find(queries.requests(self.asker), pk=pk)
+
+    def answer(self, pk: Any, status: int = 200) -> Response:
+        return Response(request_told(self.asker, self.one(pk)), status=status)
+
+
+class RequestsDoor(RequestDoorBase):
+    @told(shapes.RequestShape, many=True, filters=("dataset", "state"), summary="Requests one made or decides on", tags=["requests"])
+    def get(self, request: HttpRequest) -> Response:
+        names = {"dataset": "dataset__slug", "state": "state"}
+        rows = queries.requests(self.asker).filter(**{names[key]: value for key, value in self.asked(*names).items()})
+        pager = Pages()
+        page = pager.paginate_queryset(rows, request, view=self) or []
+        return pager.get_paginated_response([request_told(self.asker, row) for row in page])
+
+    @told(shapes.RequestShape, request=shapes.NewRequest, status=201, summary="Begin a request", tags=["requests"])
+    def post(self, request: HttpRequest) -> Response:
+        given = self.body(shapes.NewRequest)
+        dataset = find(queries.datasets(self.asker), slug=given.pop("dataset"))
+        try:
+            sealing.recipient(given["recipient_key"])
+        except ValueError:
+            raise Invalid("recipient_key_invalid", "The recipient's key is no age X25519 recipient.", "Make one with age-keygen, or `myelin key`.") from None
+        made = access.draft_request(self.asker, dataset, **given)
+        return self.answer(made.pk, 201)
+
+
+class RequestDoor(RequestDoorBase):
+    @told(shapes.RequestShape, summary="One request", tags=["requests"])
+    def get(self, request: HttpRequest, pk: Any) -> Response:
+        return self.answer(pk)
+
+
+class SubmitDoor(RequestDoorBase):
+    @told(shapes.RequestShape, request=shapes.Submit, summary="Hand a request to the stewards; its cohort is frozen", tags=["requests"])
+    def post(self, request: HttpRequest, pk: Any) -> Response:
+        held, wanted = self.one(pk), self.body(shapes.Submit)["participants"]
+        cohort = held.dataset.participants.filter(pk__in=wanted) if wanted is not None else None
+        access.submit_request(self.asker, held, cohort)
+        return self.answer(pk)
+
+
+class DecideDoor(RequestDoorBase):
+    scopes = {"POST": "decide"}
+
+    @told(shapes.RequestShape, request=shapes.Decide, summary="Approve or reject a request, person by person", tags=["requests"])
+    def post(self, request: HttpRequest, pk: Any) -> Response:
+        held, given = self.one(pk), self.body(shapes.Decide)
+        if given["verdict"] == "reject":
+            access.reject_request(self.asker, held, given["reason"])
+        else:
+            access.approve_request(self.asker, held, settle=given["settle"], leave_out=given["leave_out"], reason=given["reason"])
+        return self.answer(pk)
+
+
+class AgreementDoor(RequestDoorBase):
+    @told(shapes.AgreementShape, summary="The agreement to read and sign", tags=["requests"])
+    def get(self, request: HttpRequest, pk: Any) -> Response:
+        held = self.one(pk)
+        agreement = accounts.current_agreement(held.dataset)
+        if agreement is None:
+            raise Invalid("no_agreement", "This dataset has no agreement yet.", "Ask its steward to publish one.")
+        signed = held.signatures.filter(user=self.asker, agreement=agreement).first()
+        row = {"dataset": held.dataset.slug, "version": agreement.version, "text": agreement.text, "signed_at": signed.created_at if signed else None}
+        return Response(shapes.AgreementShape(row).data)
+
+
+class SignDoor(RequestDoorBase):
+    @told(shapes.EntitlementShape, request=shapes.Sign, summary="Sign the agreement: the entitlement begins", tags=["requests"])
+    def post(self, request: HttpRequest, pk: Any) -> Response:
+        held, given = self.one(pk), self.body(shapes.Sign)
+        if not given["accept"]:
+            raise Invalid("not_accepted", "The agreement was not accepted.", "Send accept: true once you agree.")
+        return Response(shapes.EntitlementShape(access.sign_agreement(self.asker, held, given["version"])).data)
+
+
+class CloseDoor(RequestDoorBase):
+    @told(shapes.RequestShape, request=None, summary="Be done with a request: what it entitles to ends now", tags=["requests"])
+    def post(self, request: HttpRequest, pk: Any) -> Response:
+        access.close_request(self.asker, self.one(pk))
+        return self.answer(pk)
+
+
+class EntitlementsDoor(Door):
+    @told(shapes.EntitlementShape, many=True, summary="Entitlements", tags=["requests"])
+    def get(self, request: HttpRequest) -> Response:
+        return self.listing(queries.entitlements(self.asker), shapes.EntitlementShape)
+
+
+class EntitlementDoor(Door):
+    @told(shapes.EntitlementShape, summary="One entitlement", tags=["requests"])
+    def get(self, request: HttpRequest, pk: Any) -> Response:
+        return Response(shapes.EntitlementShape(find(queries.entitlements(self.asker), pk=pk)).data)
+
+
+class RevokeDoor(Door):
+    scopes = {"POST": "decide"}
+
+    @told(shapes.EntitlementShape, request=shapes.Why, summary="End an entitlement now", tags=["requests"])
+    def post(self, request: HttpRequest, pk: Any) -> Response:
+        entitlement, given = find(queries.entitlements(self.asker), pk=pk), self.body(shapes.Why)
+        access.revoke_entitlement(self.asker, entitlement, given["reason"])
+        return Response(shapes.EntitlementShape(find(queries.entitlements(self.asker), pk=pk)).data)
+
+
+# --- packages --------------------------------------------------------------------------------------------------------------------------------------
+
+
+class PackagesDoor(Door):
+    scopes = {"POST": "download"}
+
+    @told(shapes.PackageShape, many=True, filters=("state",), summary="Packages", tags=["packages"])
+    def get(self, request: HttpRequest) -> Response:
+        return self.listing(releases.packages(self.asker).filter(**self.asked("state")), shapes.PackageShape)
+
+    @told(shapes.PackageShape, request=shapes.NewPackage, status=202, summary="Have one's part of a release packed", tags=["packages"])
+    def post(self, request: HttpRequest) -> Response:
+        given = self.body(shapes.NewPackage)
+        entitlement = find(queries.entitlements(self.asker), pk=given["entitlement"])
+        release = find(releases.releases(self.asker), pk=given["release"]) if given["release"] else None
+        return Response(shapes.PackageShape(actions.build_package(self.asker, entitlement, release)).data, status=202)
+
+
+class PackageDoor(Door):
+    @told(shapes.PackageShape, summary="One package", tags=["packages"])
+    def get(self, request: HttpRequest, pk: Any) -> Response:
+        return Response(shapes.PackageShape(find(releases.packages(self.asker), pk=pk)).data)
+
+
+class PackageManifestDoor(Door):
+    @told(shapes.PackageManifest, summary="What a package holds, signed", tags=["packages"])
+    def get(self, request: HttpRequest, pk: Any) -> Response:
+        package = find(releases.packages(self.asker), pk=pk)
+        if not package.manifest:
+            raise Invalid("package_not_ready", "This package is not made yet.", "Ask again in a moment.")
+        return Response({"manifest": package.manifest, "signature": package.signature, "key": sealing.public_key(packing.key_file())})
+
+
+class DownloadDoor(Door):
+    """The ciphertext. The policy is asked before the first byte and for every 256 KiB; a denial closes the connection short of Content-Length."""
+
+    scopes = {"GET": "download"}
+    throttle_classes = [FilesPerUser]
+
+    @told(
+        OpenApiTypes.BINARY,
+        summary="A package's bytes",
+        also={206: OpenApiTypes.BINARY, 410: shapes.Problem, 416: shapes.Problem},
+        parameters=[OpenApiParameter(name, str, OpenApiParameter.HEADER, required=False) for name in ("Range", "If-Range")],
+        tags=["packages"],
+    )
+    def get(self, request: HttpRequest, pk: Any) -> HttpResponse | StreamingHttpResponse | Response:
+        package = find(releases.packages(self.asker), pk=pk)
+        if package.state in (Package.State.DEAD, Package.State.FAILED):
+            raise Gone(package.reason or "This package is not there any more.", package.code if package.code in GONE else "package_dead")
+        span = _span(request, package)
+        if span is None:
+            problem = document("range_not_satisfiable", 416, "The range lies beyond the end.", "Begin below the length that Content-Range gives.")
+            return Response(problem, status=416, headers={"Content-Range": f"bytes */{package.bytes}"}, content_type="application/problem+json")
+        actions.start_download(self.asker, package, span[:2])
+        return _streamed(request, package, *span)
+
+
+def _span(request: HttpRequest, package: Package) -> tuple[int, int, bool] | None:
+    """(first, end, partial) of what is asked for; None when it cannot be had. What is no single byte range is read as no range (RFC 9110 14.2)."""
+    whole = (0, package.bytes, False)
+    found = RANGE.fullmatch(request.headers.get("Range", "").strip())
+    condition = request.headers.get("If-Range")
+    if not found or found.groups() == ("", "") or (condition is not None and condition.strip() != _etag(package)):
+        return whole
+    first, last = found.groups()
+    if not first:
+        start, end = max(0, package.bytes - int(last)), package.bytes
+    else:
+        start, end = int(first), min(int(last) + 1 if last else package.bytes, package.bytes)
+        if last and int(last) < int(first):
+            return whole
+    return (start, end, True) if start < end else None
+
+
+def _etag(package: Package) -> str:
+    return f'"{package.sha256}"'
+
+
+def _streamed(request: HttpRequest, package: Package, start: int, end: int, partial: bool) -> HttpResponse | StreamingHttpResponse:
+    headers = {
+        "Content-Length": str(end - start),
+        "Accept-Ranges": "bytes",
+        "ETag": _etag(package),
+        "Content-Disposition": f'attachment; filename="{package.release.dataset.slug}-{package.release.version}.tar.age"',
+        "Cache-Control": "private, no-store",
+        "X-Accel-Buffering": "no",
+        "Content-Security-Policy": "default-src 'none'; sandbox",
+    }
+    if partial:
+        headers["Content-Range"] = f"bytes {start}-{end - 1}/{package.bytes}"
+    status = 206 if partial else 200
+    if request.method == "HEAD":
+        return HttpResponse(status=status, content_type="application/octet-stream", headers=headers)
+    _keep_little_in_flight(request)
+    chunks = _asked_anew(request.user, package.pk, start, end)
+    return StreamingHttpResponse(chunks, status=status, content_type="application/octet-stream", headers=headers)
+
+
+def _keep_little_in_flight(request: HttpRequest) -> None:
+    """What the kernel has taken cannot be called back: gunicorn lends us the socket, and its send buffer is kept small."""
+    connection = request.META.get("gunicorn.socket")
+    if isinstance(connection, socket.socket):
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+
+
+def _asked_anew(user: Any, package: UUID, start: int, end: int) -> Iterator[bytes]:
+    """The chunks; a denial becomes a line in the log and a broken connection, which no client can take for the end of the file."""
+    try:
+        yield from packing.chunks(package, start, end)
+    except (Denied, FileNotFoundError) as error:
+        code = error.code if isinstance(error, Denied) else "package_dead"
+        audit.denied(user, "package.download", f"package:{package}", code)
+        raise BrokenPipeError(errno.EPIPE, f"download ended: {code}") from None
+
+
+# --- notices and departures ------------------------------------------------------------------------------------------------------------------------
+
+
+class NoticesDoor(Door):
+    @told(shapes.NoticeShape, many=True, summary="What one has been told to delete", tags=["leaving"])
+    def get(self, request: HttpRequest) -> Response:
+        return self.listing(releases.notices(self.asker), shapes.NoticeShape)
+
+
+class AcknowledgeDoor(Door):
+    @told(shapes.NoticeShape, request=shapes.Acknowledge, summary="Say that one has deleted it", tags=["leaving"])
+    def post(self, request: HttpRequest, pk: Any) -> Response:
+        notice, given = find(releases.notices(self.asker), pk=pk), self.body(shapes.Acknowledge)
+        if not given["deleted"]:
+            raise Invalid("not_deleted", "A notice is acknowledged once the files are deleted.", "Delete them, then send deleted: true.")
+        return Response(shapes.NoticeShape(actions.acknowledge(self.asker, notice)).data)
+
+
+class WithdrawalsDoor(Door):
+    @told(shapes.WithdrawalShape, many=True, filters=("dataset",), summary="Departures", tags=["leaving"])
+    def get(self, request: HttpRequest) -> Response:
+        rows = releases.withdrawals(self.asker)
+        if slug := self.asked("dataset").get("dataset"):
+            rows = rows.filter(participant__dataset__slug=slug)
+        return self.listing(rows, shapes.WithdrawalShape, ByTime)
+
+
+class WithdrawalDoor(Door):
+    @told(shapes.WithdrawalShape, summary="One departure, step by step", tags=["leaving"])
+    def get(self, request: HttpRequest, pk: Any) -> Response:
+        return Response(shapes.WithdrawalShape(find(releases.withdrawals(self.asker), pk=pk)).data)

@@ -1,0 +1,84 @@
+"""Addresses of the API. Versioned; no path ends in a slash."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.urls import URLPattern, URLResolver, include, path, re_path
+from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSplitView
+from rest_framework.permissions import AllowAny
+
+from registry.api import account_doors as who
+from registry.api import deciding_doors as deciding
+from registry.api import handing_doors as handing
+from registry.api import receiving_doors as receiving
+from registry.api.errors import not_found
+
+OPEN: dict[str, Any] = {"authentication_classes": [], "permission_classes": [AllowAny]}
+
+v1: list[URLPattern] = [
+    path("openapi.json", SpectacularJSONAPIView.as_view(**OPEN), name="openapi"),
+    path("docs", SpectacularSwaggerSplitView.as_view(url_name="openapi", **OPEN), name="docs"),
+    path("health", who.HealthDoor.as_view()),
+    path("keys", who.KeysDoor.as_view()),
+    path("session", who.SessionDoor.as_view()),
+    path("me", who.MeDoor.as_view()),
+    path("tokens", who.TokensDoor.as_view()),
+    path("tokens/<uuid:pk>", who.TokenDoor.as_view()),
+    path("sites", who.SitesDoor.as_view()),
+    path("datasets", who.DatasetsDoor.as_view()),
+    path("datasets/<slug:slug>", who.DatasetDoor.as_view()),
+    path("users", who.UsersDoor.as_view()),
+    path("roles", who.RolesDoor.as_view()),
+    path("roles/<uuid:pk>", who.RoleDoor.as_view()),
+    path("runs/<uuid:pk>", who.RunDoor.as_view()),
+    path("participants", handing.ParticipantsDoor.as_view()),
+    path("participants/<uuid:pk>", handing.ParticipantDoor.as_view()),
+    path("participants/<uuid:pk>/withdraw", handing.WithdrawDoor.as_view()),
+    path("visits", handing.VisitsDoor.as_view()),
+    path("consents", handing.ConsentsDoor.as_view()),
+    path("dictionary", handing.DictionaryDoor.as_view()),
+    path("clinical-records", handing.RecordsDoor.as_view()),
+    path("uploads", handing.UploadsDoor.as_view()),
+    path("uploads/<uuid:pk>", handing.UploadDoor.as_view()),
+    path("uploads/<uuid:pk>/files", handing.UploadFilesDoor.as_view()),
+    path("uploads/<uuid:pk>/files/<int:number>", handing.UploadFileDoor.as_view()),
+    path("uploads/<uuid:pk>/complete", handing.CompleteDoor.as_view()),
+    path("uploads/<uuid:pk>/receipt", handing.ReceiptDoor.as_view()),
+    path("studies", handing.StudiesDoor.as_view()),
+    path("studies/<uuid:pk>", handing.StudyDoor.as_view()),
+    path("studies/<uuid:pk>/bind", handing.BindDoor.as_view()),
+    path("studies/<uuid:pk>/refuse", handing.RefuseStudyDoor.as_view()),
+    path("images", deciding.ImagesDoor.as_view()),
+    path("images/accept", deciding.AcceptManyDoor.as_view()),
+    path("images/<uuid:pk>", deciding.ImageDoor.as_view()),
+    path("images/<uuid:pk>/accept", deciding.AcceptDoor.as_view()),
+    path("images/<uuid:pk>/refuse", deciding.RefuseDoor.as_view()),
+    path("images/<uuid:pk>/quality.png", deciding.QualityDoor.as_view()),
+    path("images/<uuid:pk>/after.png", deciding.AfterDoor.as_view()),
+    path("images/<uuid:pk>/review/<int:number>.png", deciding.ReviewDoor.as_view()),
+    path("releases", deciding.ReleasesDoor.as_view()),
+    path("releases/<uuid:pk>", deciding.ReleaseDoor.as_view()),
+    path("releases/<uuid:pk>/manifest", deciding.ReleaseManifestDoor.as_view()),
+    path("audit/lines", deciding.LinesDoor.as_view()),
+    path("audit/verify", deciding.VerifyDoor.as_view()),
+    path("requests", receiving.RequestsDoor.as_view()),
+    path("requests/<uuid:pk>", receiving.RequestDoor.as_view()),
+    path("requests/<uuid:pk>/submit", receiving.SubmitDoor.as_view()),
+    path("requests/<uuid:pk>/decide", receiving.DecideDoor.as_view()),
+    path("requests/<uuid:pk>/agreement", receiving.AgreementDoor.as_view()),
+    path("requests/<uuid:pk>/sign", receiving.SignDoor.as_view()),
+    path("requests/<uuid:pk>/close", receiving.CloseDoor.as_view()),
+    path("entitlements", receiving.EntitlementsDoor.as_view()),
+    path("entitlements/<uuid:pk>", receiving.EntitlementDoor.as_view()),
+    path("entitlements/<uuid:pk>/revoke", receiving.RevokeDoor.as_view()),
+    path("packages", receiving.PackagesDoor.as_view()),
+    path("packages/<uuid:pk>", receiving.PackageDoor.as_view()),
+    path("packages/<uuid:pk>/manifest", receiving.PackageManifestDoor.as_view()),
+    path("packages/<uuid:pk>/download", receiving.DownloadDoor.as_view()),
+    path("notices", receiving.NoticesDoor.as_view()),
+    path("notices/<uuid:pk>/acknowledge", receiving.AcknowledgeDoor.as_view()),
+    path("withdrawals", receiving.WithdrawalsDoor.as_view()),
+    path("withdrawals/<uuid:pk>", receiving.WithdrawalDoor.as_view()),
+]
+urlpatterns: list[URLPattern | URLResolver] = [path("v1/", include(v1)), re_path(r"^.*$", not_found)]

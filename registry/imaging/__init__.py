@@ -1,0 +1,1 @@
+"""I remember every image: where its bytes lie, what was done to it, how good it is, and who accepted it."""

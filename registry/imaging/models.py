@@ -1,0 +1,90 @@
+"""An image is one acquisition at one visit: its files by hash, what was done to it, its grade, and the decision of a steward.
+
+Every row is proposed by a run, decided by a person, and never changed back. Bytes lie in `store/DATASET/PARTICIPANT-KEY/SHA256`; a row names them.
+"""
+
+from __future__ import annotations
+
+import uuid
+
+from django.conf import settings
+from django.db import models
+
+HEX64 = r"^[0-9a-f]{64}$"
+
+
+class Image(models.Model):
+    """One image with its provenance. `study_id` and `run_id` point to rooms above and below by id alone."""
+
+    class State(models.TextChoices):
+        PROPOSED = "proposed"
+        ACCEPTED = "accepted"
+        REFUSED = "refused"
+        WITHDRAWN = "withdrawn"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    visit = models.ForeignKey("subjects.Visit", models.PROTECT, related_name="images")
+    study_id = models.UUIDField(db_index=True)
+    run_id = models.UUIDField()
+    bids_path = models.CharField(max_length=255)
+    suffix = models.CharField(max_length=40)
+    datatype = models.CharField(max_length=40)
+    entities = models.JSONField(default=dict)
+    grade = models.CharField(max_length=10)
+    deface_verdict = models.CharField(max_length=20)
+    conversion_verdict = models.CharField(max_length=20)
+    provenance = models.JSONField(default=dict)
+    review = models.PositiveIntegerField(default=0, help_text="renderings with a face in the review zone")
+    state = models.CharField(max_length=10, choices=State, default=State.PROPOSED)
+    decided_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
+    decided_at = models.DateTimeField(null=True, blank=True)
+    reason = models.TextField(blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["created_at", "id"]
+        indexes = [models.Index(fields=["state", "visit"])]
+        constraints = [
+            models.CheckConstraint(condition=models.Q(state__in=["proposed", "accepted", "refused", "withdrawn"]), name="image_state_known"),
+            models.CheckConstraint(condition=models.Q(grade__in=["pass", "review", "fail"]), name="image_grade_known"),
+            # A head that nobody proved clean can never be accepted, whatever code tries it.
+            models.CheckConstraint(
+                condition=~models.Q(state="accepted") | models.Q(deface_verdict__in=["defaced", "no_face", "exempt"]), name="image_accepted_is_defaced"
+            ),
+            models.CheckConstraint(condition=~models.Q(state="accepted") | models.Q(decided_at__isnull=False), name="image_accepted_was_decided"),
+            models.UniqueConstraint(fields=["visit", "bids_path"], condition=models.Q(state__in=["proposed", "accepted"]), name="image_path_once_per_visit"),
+        ]
+
+
+class StoredFile(models.Model):
+    """One file of an image: its BIDS path, and the SHA-256 under which the store has it."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    image = models.ForeignKey(Image, models.CASCADE, related_name="files")
+    path = models.CharField(max_length=255)
+    sha256 = models.CharField(max_length=64)
+    bytes = models.PositiveBigIntegerField()
+    kind = models.CharField(max_length=20)
+
+    class Meta:
+        ordering = ["path"]
+        constraints = [
+            models.UniqueConstraint(fields=["image", "path"], name="stored_file_once"),
+            models.CheckConstraint(condition=models.Q(sha256__regex=HEX64), name="stored_file_sha256"),
+            models.CheckConstraint(condition=~models.Q(path__startswith="/") & ~models.Q(path__contains=".."), name="stored_file_path_inside"),
+        ]
+
+
+class Decision(models.Model):
+    """One act on an image, kept for good: who decided what, and why. The name is text, so that the row outlives the user."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    image = models.ForeignKey(Image, models.CASCADE, related_name="decisions")
+    verdict = models.CharField(max_length=10)
+    by = models.CharField(max_length=150)
+    reason = models.TextField(blank=True)
+    at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["at"]
+        constraints = [models.CheckConstraint(condition=models.Q(verdict__in=["accepted", "refused", "withdrawn"]), name="decision_verdict_known")]

@@ -1,0 +1,295 @@
+"""Acts of handing in: register people, visits and consents; receive an upload; bind or refuse what waits; accept or refuse an image.
+
+Each act asks the policy, checks, changes and writes its audit line as the last statement of one transaction. New facts about a person let
+their waiting studies go on in the same transaction. Bytes are never destroyed here: `registry.intake.wiping` does that, in the runner.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Any, BinaryIO
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Sum
+from django.utils import timezone
+
+from registry.access import policy
+from registry.accounts.models import Dataset, Site, User
+from registry.audit import actions as audit
+from registry.consent import actions as consent
+from registry.consent.models import ConsentEvent
+from registry.imaging import queries as imaging
+from registry.imaging.models import Decision, Image
+from registry.intake import matching, quarantine
+from registry.intake.carrying import order_sort, order_study, publish_study, record_sort, record_study, sort_died, study_died
+from registry.intake.models import Study, Upload, UploadFile
+from registry.intake.wiping import tick
+from registry.rules import Conflict, Denied, Invalid
+from registry.runs import actions as runs
+from registry.subjects import actions as subjects
+from registry.subjects.models import Participant, Visit
+
+# What the ledger calls by name (settings.MYELIN_RUN_KINDS, MYELIN_TICK), gathered at one address.
+__all__ = [
+    "accept_image",
+    "accept_images",
+    "add_visits",
+    "after",
+    "begin_upload",
+    "bind_study",
+    "complete_upload",
+    "drop_upload",
+    "look",
+    "order_sort",
+    "order_study",
+    "publish_study",
+    "quality",
+    "receive_file",
+    "record_consents",
+    "record_sort",
+    "record_study",
+    "refuse_image",
+    "refuse_study",
+    "register",
+    "sort_died",
+    "study_died",
+    "tick",
+]  # fmt: skip
+
+Row = Mapping[str, Any]
+# The sum of an upload is looked at every so many files, and at large ones: asking for it each time would cost more the more there is.
+SUM_EVERY, SUM_ABOVE = 64, 16 << 20
+
+
+# --- people ----------------------------------------------------------------------------------------------------------------------------------------
+
+
+def register(actor: User, dataset: Dataset, site: Site, rows: Sequence[Row]) -> list[Participant]:
+    """Register people of one site by the site's own identifiers, all or none; their waiting studies go on. Raises Denied, Invalid, Conflict."""
+    policy.require_in(actor, "register", dataset, site)
+    if not dataset.sites.filter(pk=site.pk).exists():
+        raise Invalid("site_not_in_dataset", "This site does not hand in to this dataset.", "Ask the administrator to add it.")
+    with transaction.atomic():
+        people = [_each("participants", rows, n, lambda row: subjects.register(dataset, site, **row)) for n in range(len(rows))]
+        matching.go_on_with(matching.waiting_for(people))
+        audit.write(actor, "participant.register", f"dataset:{dataset.slug}", dataset=dataset, participants=[str(one.pk) for one in people])
+    return people
+
+
+def add_visits(actor: User, rows: Sequence[tuple[Participant, str, date]]) -> list[Visit]:
+    """Add visits, all or none: the date becomes a keyed day code and is forgotten. Raises Denied, Invalid, Conflict."""
+    for participant, _, _ in rows:
+        policy.require(actor, "contribute", participant)
+    with transaction.atomic():
+        visits = [_each("visits", rows, n, lambda row: subjects.add_visit(*row)) for n in range(len(rows))]
+        people = {participant.pk: participant for participant, _, _ in rows}.values()
+        matching.go_on_with(matching.waiting_for(people))
+        for participant in people:
+            audit.write(actor, "visit.add", f"participant:{participant.pk}", dataset=participant.dataset)
+    return visits
+
+
+def record_consents(actor: User, rows: Sequence[tuple[Participant, Row]]) -> list[ConsentEvent]:
+    """Record consent events, all or none; waiting studies go on. A withdrawal is an act of its own. Raises Denied, Invalid, Conflict."""
+    for participant, row in rows:
+        policy.require(actor, "contribute", participant)
+        if row.get("kind") == "withdrawn":
+            raise Invalid("withdraw_instead", "A withdrawal is carried through, not noted down.", "Use the act of withdrawing.")
+    with transaction.atomic():
+        events = [_each("consents", rows, n, lambda row: consent.record(row[0], recorded_by=actor, **row[1])) for n in range(len(rows))]
+        people = {participant.pk: participant for participant, _ in rows}.values()
+        matching.go_on_with(matching.waiting_for(people))
+        for event in events:
+            audit.write(actor, f"consent.{event.kind}", f"participant:{event.participant_id}", dataset=event.participant.dataset, event=str(event.pk))
+    return events
+
+
+def _each(name: str, rows: Sequence[Any], n: int, act: Any) -> Any:
+    """Do one row of a bulk act; a refusal says which row."""
+    try:
+        return act(rows[n])
+    except Invalid as error:
+        error.errors = [{"field": f"{name}.{n}", "reason": error.reason}, *error.errors]
+        raise
+
+
+# --- uploads ---------------------------------------------------------------------------------------------------------------------------------------
+
+
+def begin_upload(actor: User, dataset: Dataset, site: Site) -> Upload:
+    """Open an upload of one site. Raises Denied."""
+    policy.require_in(actor, "upload", dataset, site)
+    with transaction.atomic():
+        upload = Upload.objects.create(dataset=dataset, site=site, contributor=actor)
+        audit.write(actor, "upload.begin", f"upload:{upload.pk}", dataset=dataset)
+    return upload
+
+
+def receive_file(actor: User, upload: Upload, number: int, folders: str, stream: BinaryIO, length: int, sha256: str) -> tuple[UploadFile, bool]:
+    """Take one file's bytes into quarantine; return its row and whether it is new. Raises Denied, Invalid, Conflict.
+
+    The bytes are written and hashed before the row says so; `complete_upload` makes them last. The row is written only while the upload is receiving.
+    """
+    policy.require_in(actor, "upload", upload.dataset, upload.site)
+    _receiving(upload)
+    where = _taken(lambda: quarantine.place(number, folders))
+    if number % SUM_EVERY == 0 or length > SUM_ABOVE:
+        _room(upload, length)
+    known = upload.files.filter(number=number).first()
+    if known and (known.sha256, known.bytes, known.place) == (sha256, length, where):
+        return known, False
+    _taken(lambda: quarantine.receive(upload.pk, where, stream, length, sha256))
+    with transaction.atomic():
+        _receiving(Upload.objects.select_for_update().get(pk=upload.pk))
+        row, new = UploadFile.objects.update_or_create(upload=upload, number=number, defaults={"place": where, "sha256": sha256, "bytes": length})
+    return row, new
+
+
+def _room(upload: Upload, length: int) -> None:
+    total = upload.files.aggregate(total=Sum("bytes"))["total"] or 0
+    if total + length > settings.MYELIN_MAX_UPLOAD_MB << 20:
+        raise Invalid("upload_too_large", "This upload would be larger than this registry takes at once.", "Close it and begin another.")
+
+
+def _receiving(upload: Upload) -> None:
+    if upload.state != Upload.State.RECEIVING:
+        raise Conflict("upload_closed", "This upload takes no more files.", "Begin another upload.")
+
+
+def _taken(act: Any) -> Any:
+    try:
+        return act()
+    except quarantine.Refused as error:
+        raise Invalid(error.code, error.reason, "Send the file again.") from error
+
+
+def complete_upload(actor: User, upload: Upload, count: int, size: int) -> Upload:
+    """Close an upload once everything the sender counted has arrived, and have it sorted. Raises Denied, Conflict."""
+    policy.require_in(actor, "upload", upload.dataset, upload.site)
+    _receiving(upload)
+    missing = quarantine.harden(upload.pk, dict(upload.files.values_list("place", "bytes")))
+    for start in range(0, len(missing), 500):  # in a transaction of its own: it stays so when what follows is refused
+        upload.files.filter(place__in=missing[start : start + 500]).delete()
+    with transaction.atomic():
+        upload = Upload.objects.select_for_update(of=("self",)).select_related("dataset", "site").get(pk=upload.pk)
+        _receiving(upload)
+        files = list(upload.files.values_list("bytes", flat=True))
+        if (len(files), sum(files)) != (count, size) or not files:
+            raise Conflict("upload_incomplete", f"{len(files)} files with {sum(files)} bytes arrived, not as many as were sent.", "Send what is missing.")
+        quarantine.settle(upload.pk, upload.files.values_list("place", flat=True))
+        upload.state, upload.manifest, upload.completed_at = Upload.State.RECEIVED, {"count": count, "bytes": size}, timezone.now()
+        upload.run_id = runs.enqueue("sort", subject_id=upload.pk, dataset_id=upload.dataset_id).pk
+        upload.save()
+        audit.write(actor, "upload.complete", f"upload:{upload.pk}", dataset=upload.dataset, files=count, bytes=size)
+    return upload
+
+
+def drop_upload(actor: User, upload: Upload) -> None:
+    """Give up an upload that is still being received; its bytes are destroyed by the next tick. Raises Denied, Conflict."""
+    policy.require_in(actor, "upload", upload.dataset, upload.site)
+    with transaction.atomic():
+        upload = Upload.objects.select_for_update(of=("self",)).select_related("dataset").get(pk=upload.pk)
+        _receiving(upload)
+        upload.state, upload.code, upload.reason = Upload.State.FAILED, "dropped_by_sender", "The sender gave this upload up."
+        upload.save()
+        upload.files.update(verdict="refused", code=upload.code, reason=upload.reason)
+        audit.write(actor, "upload.drop", f"upload:{upload.pk}", dataset=upload.dataset)
+
+
+# --- studies that wait -----------------------------------------------------------------------------------------------------------------------------
+
+
+def bind_study(actor: User, study: Study, participant: Participant, visit: Visit) -> Study:
+    """Say by hand whose a waiting study is; it goes on if consent holds. Raises Denied, Invalid, Conflict."""
+    policy.require(actor, "contribute", participant)
+    policy.require_in(actor, "upload", study.upload.dataset, study.upload.site)
+    if visit.participant_id != participant.pk or (participant.dataset_id, participant.site_id) != (study.upload.dataset_id, study.upload.site_id):
+        raise Invalid("bind_mismatch", "Visit, participant and upload do not belong together.", "Choose a participant of the upload's site, and their visit.")
+    with transaction.atomic():
+        study = _waiting(study)
+        if study.code in matching.UNBINDABLE:
+            raise Conflict("study_unbindable", "This study holds scans of two patients.", "Refuse it, and hand the scans in apart.")
+        matching.bind(study, visit, actor.email)
+        matching.settle(study.upload)
+        audit.write(actor, "study.bind", f"study:{study.pk}", dataset=study.upload.dataset, participant=str(participant.pk), visit=str(visit.pk))
+    return study
+
+
+def refuse_study(actor: User, study: Study, reason: str) -> Study:
+    """Say that a waiting study is not to be taken; its originals are destroyed. Raises Denied, Conflict."""
+    policy.require_in(actor, "upload", study.upload.dataset, study.upload.site)
+    with transaction.atomic():
+        study = _waiting(study)
+        matching.refuse(study, "refused_by_contributor")
+        matching.settle(study.upload)
+        audit.write(actor, "study.refuse", f"study:{study.pk}", dataset=study.upload.dataset, reason_given=bool(reason.strip()))
+    return study
+
+
+def _waiting(study: Study) -> Study:
+    locked = Study.objects.select_for_update(of=("self",)).select_related("upload__dataset", "upload__site", "participant", "visit").get(pk=study.pk)
+    if locked.state != Study.State.WAITING or locked.wiped_at or locked.upload.wiped_at:
+        raise Conflict("study_not_waiting", "This study does not wait for anybody.", "Look at its state.")
+    return locked
+
+
+# --- images ----------------------------------------------------------------------------------------------------------------------------------------
+
+
+def accept_image(actor: User, image: Image, note: str = "") -> Image:
+    """A steward takes an image: it can be released, and its originals are destroyed. Raises Denied, Conflict."""
+    policy.require(actor, "accept", image)
+    return _decide(actor, image, Image.State.ACCEPTED, note)
+
+
+def accept_images(actor: User, images: Sequence[Image], note: str = "") -> list[Image]:
+    """Take several images, all or none. Raises Denied, Conflict."""
+    with transaction.atomic():
+        return [accept_image(actor, image, note) for image in images]
+
+
+def refuse_image(actor: User, image: Image, reason: str) -> Image:
+    """A steward does not take an image. Raises Denied, Invalid, Conflict."""
+    policy.require(actor, "see", image)
+    policy.require_in(actor, "decide", image.visit.participant.dataset)
+    if not reason.strip():
+        raise Invalid("reason_missing", "A refusal needs its reason.", "Say why, so that the site can do better.")
+    return _decide(actor, image, Image.State.REFUSED, reason)
+
+
+def _decide(actor: User, image: Image, state: str, reason: str) -> Image:
+    with transaction.atomic():
+        image = Image.objects.select_for_update(of=("self",)).select_related("visit__participant__dataset").get(pk=image.pk)
+        if image.state != Image.State.PROPOSED:
+            raise Conflict("image_decided", "This image was decided already.", "Look at its state.")
+        if state == Image.State.ACCEPTED and image.deface_verdict not in ("defaced", "no_face", "exempt"):
+            raise Denied("face_not_verified", "That the face is gone was not shown, so this image cannot be accepted.")
+        image.state, image.reason, image.decided_by, image.decided_at = state, reason, actor, timezone.now()
+        image.save()
+        Decision.objects.create(image=image, verdict=state, by=actor.email, reason=reason)
+        audit.write(actor, f"image.{state}", f"image:{image.pk}", dataset=image.visit.participant.dataset)
+    return image
+
+
+def after(image: Image) -> bytes | None:
+    """The rendering of an image as it would be given out, while the review zone has it. It shows no face, so it is no look at one."""
+    numbers = imaging.pictures(image)["after"]
+    return quarantine.review(image.study_id, image.pk, numbers[0]) if numbers and image.deface_verdict == "defaced" else None
+
+
+def quality(image: Image) -> bytes | None:
+    """The quality strip: as the pipeline drew it, with its mosaic of the brain, while the review zone has it; afterwards from the numbers alone."""
+    numbers = imaging.pictures(image)["quality"]
+    drawn = quarantine.review(image.study_id, image.pk, numbers[0]) if numbers else None
+    return drawn or imaging.quality_strip(image)
+
+
+def look(actor: User, image: Image, number: int) -> bytes | None:
+    """One rendering with a face, for the steward of its dataset; every look is one audit line. None when it is gone. Raises Denied."""
+    policy.require(actor, "review", image)
+    with transaction.atomic():
+        picture = quarantine.review(image.study_id, image.pk, number) if number < image.review else None
+        audit.write(actor, "image.look", f"image:{image.pk}", dataset=image.visit.participant.dataset, picture=number, shown=picture is not None)
+    return picture

@@ -1,0 +1,310 @@
+"""What the ledger's runner asks of intake: orders for the carrier, and its outcomes turned into rows.
+
+The outcome is untrusted: the ledger has checked its schema, hashes and paths; here it is held against our own rows (each file that arrived must be
+accounted for, a product must belong to the participant of the order). `publish_study` brings bytes into the store before the fenced commit names them.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections import defaultdict, deque
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+
+from bidstree.names import ENTITIES
+from registry.accounts import keys
+from registry.audit import actions as audit
+from registry.imaging import store
+from registry.imaging.models import Image, StoredFile
+from registry.intake import matching, quarantine
+from registry.intake.models import Study, Upload, UploadFile
+from registry.rules import Conflict, Denied, Invalid
+from registry.runs import mail
+from registry.runs.models import Run
+from registry.subjects.models import Participant
+
+SYSTEM = "system:worker"
+BATCH = 400
+Json = Mapping[str, Any]
+
+
+def _upload(run: Run) -> Upload:
+    return Upload.objects.select_for_update(of=("self",)).select_related("dataset", "site").get(pk=run.subject_id)
+
+
+def _study(run: Run) -> Study:
+    related = ("upload__dataset", "upload__site", "participant__dataset", "visit__participant__dataset")
+    return Study.objects.select_related(*related).get(pk=run.subject_id)
+
+
+def _order(upload: Upload) -> dict[str, Any]:
+    return {
+        "schema": 1,
+        "input": str(quarantine.folder(upload.pk)),
+        "site": upload.site.code,
+        "keys": keys.paths(upload.dataset),
+        "profile": "myelin-2026",
+        "device": settings.MYELIN_DEVICE,
+        "jobs": settings.MYELIN_JOBS,
+    }
+
+
+# --- sort ------------------------------------------------------------------------------------------------------------------------------------------
+
+
+def order_sort(run: Run) -> dict[str, Any]:
+    """The order to sort an upload. Raises Conflict when its bytes are gone."""
+    upload = Upload.objects.select_related("dataset", "site").get(pk=run.subject_id)
+    if upload.wiped_at or upload.state not in (Upload.State.RECEIVED, Upload.State.SORTING):
+        raise Conflict("upload_gone", "This upload is no longer there to be sorted.")
+    Upload.objects.filter(pk=upload.pk, state=Upload.State.RECEIVED).update(state=Upload.State.SORTING)
+    return {**_order(upload), "kind": "sort"}
+
+
+def record_sort(run: Run, outcome: Json, folder: Path) -> dict[str, Any]:
+    """Write down what an upload holds, study by study, and let each study go on or wait. Runs inside the ledger's fenced transaction."""
+    upload = _upload(run)
+    if outcome["status"] != "done":
+        raise Invalid(str(outcome.get("code", "failed")), str(outcome.get("reason", "")), str(outcome.get("advice", "")))
+    rows = _number(upload, outcome["files"])
+    upload.state = Upload.State.SORTED
+    upload.save(update_fields=["state"])
+    for found in outcome["studies"]:
+        _open_study(upload, found, rows)
+    matching.settle(upload)
+    if upload.contributor is not None and upload.studies.filter(state=Study.State.WAITING).exists():
+        mail.queue(upload.contributor, "upload_waits", f"/uploads/{upload.pk}")
+    counts = {state: upload.studies.filter(state=state).count() for state in ("waiting", "ready", "refused")}
+    audit.write(SYSTEM, "upload.sorted", f"upload:{upload.pk}", dataset=upload.dataset, files=len(outcome["files"]), **counts)
+    return counts
+
+
+def _number(upload: Upload, files: Iterable[Json]) -> dict[int, UploadFile]:
+    """Give each received file the carrier's number, by hash in path order; members of archives get rows of their own. Nothing may be left over."""
+    told = {row["n"]: row for row in files}
+    queues: dict[str, deque[int]] = defaultdict(deque)
+    for n in sorted(told):
+        queues[told[n]["sha256"]].append(n)
+    rows: dict[int, UploadFile] = {}
+    missing = []
+    for row in upload.files.exclude(number=None).order_by("place"):
+        queue = queues[row.sha256]
+        if queue:
+            row.n = queue.popleft()
+            rows[row.n] = row
+        else:
+            missing.append(row.pk)
+    UploadFile.objects.bulk_update(rows.values(), ["n"], batch_size=BATCH)
+    members = {n: UploadFile(upload=upload, n=n, sha256=told[n]["sha256"], bytes=told[n]["bytes"]) for n in told if n not in rows}
+    UploadFile.objects.bulk_create(members.values(), batch_size=BATCH)
+    rows |= members
+    lost = {"verdict": "failed", "code": "changed", "reason": "Its bytes are not those that arrived.", "advice": "Hand the upload in again."}
+    UploadFile.objects.filter(pk__in=missing).update(**lost)
+    _say(rows, told.values())
+    return rows
+
+
+def _say(rows: Mapping[int, UploadFile], verdicts: Iterable[Json], kept: str = "kept") -> None:
+    """Write verdicts to rows, one statement per distinct verdict."""
+    groups: dict[tuple[str, str, str, str, str], list[Any]] = defaultdict(list)
+    for said in verdicts:
+        word = kept if said["verdict"] == "kept" else said["verdict"]
+        if said["n"] in rows:
+            groups[(word, said["code"], said["reason"], said["advice"], said["product"] or "")].append(rows[said["n"]].pk)
+    for (verdict, code, reason, advice, product), keys_ in groups.items():
+        for start in range(0, len(keys_), BATCH):
+            chosen = UploadFile.objects.filter(pk__in=keys_[start : start + BATCH])
+            chosen.update(verdict=verdict, code=code, reason=reason, advice=advice, product=product)
+
+
+def _open_study(upload: Upload, found: Json, rows: Mapping[int, UploadFile]) -> None:
+    study = Study.objects.create(
+        upload=upload, study_code=found["study"], participant_code=found["participant"] or "", day_code=found["day"] or "", state=Study.State.WAITING
+    )
+    mine = [rows[n].pk for n in found["files"] if n in rows]
+    for start in range(0, len(mine), BATCH):
+        UploadFile.objects.filter(pk__in=mine[start : start + BATCH]).update(study=study)
+    study.files.filter(verdict="kept").update(verdict="pending", code="", reason="", advice="")
+    if found["verdict"] == "waiting":
+        matching.wait(study, found["code"], found["reason"], found["advice"])
+    else:
+        matching.go_on(study)
+
+
+def sort_died(run: Run) -> None:
+    """The upload could not be sorted: say so; its files failed, and it can be handed in again."""
+    upload = _upload(run)
+    upload.state, upload.code, upload.reason = Upload.State.FAILED, run.code, run.reason
+    upload.save(update_fields=["state", "code", "reason"])
+    upload.files.filter(verdict="pending").update(verdict="failed", code=run.code or "failed", reason=run.reason, advice="Hand the upload in again.")
+    audit.write(SYSTEM, "upload.failed", f"upload:{upload.pk}", dataset=upload.dataset, code=run.code)
+
+
+# --- study -----------------------------------------------------------------------------------------------------------------------------------------
+
+
+def order_study(run: Run) -> dict[str, Any]:
+    """The order for one study. Consent is asked again: without one there is no order, and the study waits (see `study_died`). Raises Denied, Conflict."""
+    study = _study(run)
+    if study.wiped_at or study.upload.wiped_at or study.state not in (Study.State.READY, Study.State.PROCESSING):
+        raise Conflict("study_gone", "This study is no longer there to be processed.")
+    assert study.participant is not None and study.visit is not None  # the database holds it for these states
+    _may_go_on(study.participant)
+    Study.objects.filter(pk=study.pk, state=Study.State.READY).update(state=Study.State.PROCESSING)
+    files = study.files.exclude(n=None).exclude(sha256="").order_by("n")
+    return {
+        **_order(study.upload),
+        "kind": "study",
+        "study": study.study_code,
+        "participant": {"code": study.participant.code, "label": study.participant.label},
+        "session": study.visit.label,
+        "files": [{"n": row.n, "sha256": row.sha256} for row in files],
+    }
+
+
+def _may_go_on(participant: Participant) -> None:
+    if Participant.objects.get(pk=participant.pk).state != "active":
+        raise Denied("participant_withdrawn", "This participant has left the registry.")
+    if not matching.consents(participant).permitted:
+        raise Denied("no_consent", "No consent that holds is on record for this participant.")
+
+
+def _image_id(study: Study, image: Json) -> uuid.UUID:
+    """The same image of the same study has the same id, in every attempt."""
+    return uuid.uuid5(study.pk, f"{image['bids']}|{min(image['files'], default=0)}")
+
+
+def publish_study(run: Run, outcome: Json, folder: Path) -> None:
+    """Bring the products into the participant's part of the store, and the renderings into the review zone. Raises Denied when consent has ended."""
+    study = _study(run)
+    assert study.participant is not None
+    if outcome["status"] != "done":
+        return
+    _may_go_on(study.participant)
+    for product in outcome["products"]:
+        if _personal(product["path"], study.participant.label):
+            store.put(study.participant, folder / "bids" / product["path"], product["sha256"])
+    pictures = [(f"{_image_id(study, image).hex}-{k}.png", folder / "review" / name) for image in outcome["images"] for k, name in enumerate(image["review"])]
+    if pictures:
+        quarantine.keep_review(study.pk, pictures)
+
+
+def _personal(path: str, label: str) -> bool:
+    """Whether a product is this participant's own. Files of the whole dataset are made at release. Raises Invalid for another person's."""
+    parts = Path(path).parts
+    people = [part for part in parts if part.startswith("sub-")]
+    if any(part != f"sub-{label}" and not part.startswith(f"sub-{label}_") for part in people):
+        raise Invalid("product_of_another", "The pipeline answered with a file of another participant.")
+    return bool(people)
+
+
+def record_study(run: Run, outcome: Json, folder: Path) -> dict[str, Any]:
+    """Write down the images of one study and the verdict of its files. Runs inside the ledger's fenced transaction. Raises Denied, Invalid."""
+    study = _study(run)
+    Study.objects.select_for_update().get(pk=study.pk)
+    assert study.participant is not None and study.visit is not None
+    if outcome["status"] != "done":
+        raise Invalid(str(outcome.get("code", "failed")), str(outcome.get("reason", "")), str(outcome.get("advice", "")))
+    _may_go_on(Participant.objects.select_for_update().get(pk=study.participant_id))
+    rows = {row.n: row for row in study.files.exclude(n=None)}
+    _say({n: row for n, row in rows.items() if n is not None}, outcome["files"])
+    products = {product["path"]: product for product in outcome["products"]}
+    made = [_record_image(run, study, image, products, outcome["versions"]) for image in outcome["images"]]
+    study.state, study.code, study.reason, study.advice = Study.State.RECORDED, "ok", "", ""
+    study.save()
+    matching.settle(study.upload)
+    detail = {"images": sum(image is not None for image in made), "participant": str(study.participant_id)}
+    audit.write(SYSTEM, "study.recorded", f"study:{study.pk}", dataset=study.upload.dataset, **detail)
+    return detail
+
+
+def _record_image(run: Run, study: Study, image: Json, products: Mapping[str, Json], versions: Json) -> Image | None:
+    """One image row with its files; None when the very same image of this visit is there already."""
+    assert study.visit is not None and study.participant is not None
+    files = [products[path] for path in image["products"] if path in products and _personal(path, study.participant.label)]
+    if files and _known(study, files):
+        return None
+    run_number = _free_run(study, image["bids"]) if image["bids"] else None
+    withheld = _withheld(image, files)
+    row = Image.objects.create(
+        id=_image_id(study, image),
+        visit=study.visit,
+        study_id=study.pk,
+        run_id=run.pk,
+        bids_path=_renumber(image["bids"], run_number) if image["bids"] else "",
+        suffix=str(image["contrast"].get("suffix") or ""),
+        datatype=str(image["contrast"].get("datatype") or ""),
+        entities=image["contrast"].get("entities") or {},
+        grade=image["quality"]["grade"],
+        deface_verdict=image["deface"]["verdict"],
+        conversion_verdict=str(image["conversion"].get("verdict") or ""),
+        provenance=_provenance(image, versions),
+        review=len(image["review"]),
+        state=Image.State.REFUSED if withheld else Image.State.PROPOSED,
+        reason=withheld,
+    )
+    StoredFile.objects.bulk_create(
+        StoredFile(image=row, path=_renumber(file["path"], run_number), sha256=file["sha256"], bytes=file["bytes"], kind=_kind(file["path"])) for file in files
+    )
+    return row
+
+
+def _withheld(image: Json, files: list[Json]) -> str:
+    """Why the pipeline gave nothing of an image out; empty when it did. An image without a volume is withheld, whatever else is said of it."""
+    if image["bids"] and image["deface"]["verdict"] != "withheld" and any(file["path"] == image["bids"] for file in files):
+        return ""
+    told = image["deid"].get("withheld") or image["deface"]
+    return str(told.get("reason") or "Withheld by the pipeline.")[:1000]
+
+
+def _provenance(image: Json, versions: Json) -> dict[str, Any]:
+    told = {key: image[key] for key in ("contrast", "conversion", "deface", "quality", "protocol", "deid")}
+    pictures = [Path(name).stem.rsplit("_", 1)[-1] for name in image["review"]]  # before, after, quality: which of them is which
+    return {**told, "source_files": list(image["files"]), "versions": dict(versions), "pictures": pictures}
+
+
+def _known(study: Study, files: list[Json]) -> bool:
+    """Whether a living image of this visit has exactly these volumes already (the same study handed in twice)."""
+    volumes = {file["sha256"] for file in files if file["path"].endswith(".nii.gz")}
+    held = StoredFile.objects.filter(image__visit=study.visit, image__state__in=["proposed", "accepted"], sha256__in=volumes)
+    return bool(volumes) and set(held.values_list("sha256", flat=True)) == volumes
+
+
+def _free_run(study: Study, path: str) -> int | None:
+    """The run number an image must take because another of this visit has its name; None when the name is free."""
+    taken = set(Image.objects.filter(visit=study.visit, state__in=["proposed", "accepted"]).values_list("bids_path", flat=True))
+    if path not in taken:
+        return None
+    return next(number for number in range(2, 1000) if _renumber(path, number) not in taken)
+
+
+def _renumber(path: str, number: int | None) -> str:
+    """The BIDS path with `run-NUMBER` at its place in the name; unchanged for None."""
+    if number is None:
+        return path
+    head, _, name = path.rpartition("/")
+    *pairs, suffix = name.split("_")
+    values = dict(pair.split("-", 1) for pair in pairs) | {"run": str(number)}
+    stem = "_".join(f"{key}-{values[key]}" for key in ENTITIES if key in values)
+    return f"{head}/{stem}_{suffix}" if head else f"{stem}_{suffix}"
+
+
+def _kind(path: str) -> str:
+    if path.endswith((".nii.gz", ".nii")):
+        return "annotation" if path.startswith("derivatives/") else "image"
+    return {".json": "sidecar", ".bval": "gradients", ".bvec": "gradients", ".tsv": "table"}.get(Path(path).suffix, "other")
+
+
+def study_died(run: Run) -> None:
+    """No outcome for this study: it waits again (for consent, or for a person to look), or ends because the person has left."""
+    study = _study(run)
+    code = run.code if run.code in matching.WAITS else "processing_failed"
+    if code == "participant_withdrawn":
+        matching.refuse(study, code)
+    elif study.state != Study.State.REFUSED:
+        matching.wait(study, code)
+    matching.settle(study.upload)
+    audit.write(SYSTEM, "study.failed", f"study:{study.pk}", dataset=study.upload.dataset, code=run.code)

@@ -1,0 +1,332 @@
+"""Acts of giving out and of leaving: freeze a release, build a package, withdraw a participant, acknowledge a notice; and the runs behind them.
+
+What bites at once is in the act's own transaction (a withdrawal ends consent and kills every package with that person before it answers); what takes
+time is a run: its steps are idempotent, and a killed one begins again where it stopped.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models.functions import Coalesce
+from django.utils import timezone
+
+from registry.access import policy
+from registry.access.models import Entitlement
+from registry.accounts.models import Dataset, User
+from registry.audit import actions as audit
+from registry.consent import queries as consent
+from registry.imaging import store
+from registry.imaging.models import StoredFile
+from registry.releases import freezing, leaving, packing
+from registry.releases.models import Notice, Package, PackageParticipant, Release, ReleaseFile, ReleaseParticipant, Withdrawal
+from registry.rules import Conflict, Denied, Invalid
+from registry.runs import actions as runs
+from registry.runs import ledger, mail, ticking
+from registry.runs.models import Run
+from registry.subjects.models import Participant
+
+SYSTEM = "system:worker"
+Beat = Callable[[], None]
+
+
+# --- releases --------------------------------------------------------------------------------------------------------------------------------------
+
+
+def freeze(actor: User, dataset: Dataset, changes: str = "") -> Release:
+    """Begin release n+1 of a dataset: a run puts it together and has it validated. Raises Denied, Conflict."""
+    policy.require_in(actor, "freeze", dataset)
+    with transaction.atomic():
+        if not freezing.may_be_in(dataset):
+            raise Conflict("nothing_to_release", "No accepted image of anybody whose consent holds is in this dataset.", "Accept images first.")
+        release = freezing.open_release(dataset, actor.email, changes)
+        release.run_id = runs.enqueue("freeze", subject_id=release.pk, dataset_id=dataset.pk).pk
+        release.save(update_fields=["run_id"])
+        audit.write(actor, "release.freeze", f"release:{release.pk}", dataset=dataset, number=release.number)
+    return release
+
+
+def work_freeze(run: Run, beat: Beat) -> dict[str, Any]:
+    """Put the release together and have it examined."""
+    release = Release.objects.select_related("dataset").get(pk=run.subject_id)
+    if release.state != Release.State.FREEZING:
+        return {}
+    freezing.assemble(release, beat)
+    release.refresh_from_db()
+    return freezing.examine(release, beat)
+
+
+def record_freeze(run: Run, report: dict[str, Any]) -> dict[str, Any]:
+    """Make it final, in the ledger's fenced transaction. Raises freezing.Moved when somebody in it changed their mind: it is put together again."""
+    release = Release.objects.select_related("dataset").get(pk=run.subject_id)
+    if release.state == Release.State.FREEZING:
+        release = freezing.close(release, report)
+        audit.write(SYSTEM, f"release.{release.state}", f"release:{release.pk}", dataset=release.dataset, sha256=release.sha256, errors=report["errors"])
+    return {"state": release.state, "sha256": release.sha256}
+
+
+def freeze_died(run: Run) -> None:
+    """The release could not be made: its number is spent, and the next may be begun."""
+    if Release.objects.filter(pk=run.subject_id, state=Release.State.FREEZING).update(state=Release.State.FAILED):
+        audit.write(SYSTEM, "release.failed", f"release:{run.subject_id}", dataset=run.dataset_id, code=run.code)
+
+
+# --- packages --------------------------------------------------------------------------------------------------------------------------------------
+
+
+def build_package(actor: User, entitlement: Entitlement, release: Release | None = None) -> Package:
+    """Have the holder's part of a release packed for their key; the same again gives the living package. Raises Denied, Invalid, Conflict."""
+    if entitlement.user_id != actor.pk:
+        raise Denied("not_yours", "This entitlement belongs to somebody else.")
+    if not entitlement.alive:
+        raise Denied(*_why_ended(entitlement))
+    release = release or freezing.newest(entitlement.dataset)
+    if release is None:
+        raise Conflict("no_release", "This dataset has no release yet.", "Wait for the steward to freeze one.")
+    if release.dataset_id != entitlement.dataset_id or release.state != Release.State.VALIDATED:
+        raise Conflict("release_not_validated", "This release may not be given out.", "Choose a validated release of the dataset.")
+    if not release.people.filter(tombstone=False, participant__in=policy.covered(entitlement)).exists():
+        raise Conflict("nobody_allowed", "This entitlement covers nobody in this release.", "Look at the request's answers.")
+    if not entitlement.request.recipient_key:
+        raise Invalid("recipient_key_invalid", "The request names no key to encrypt to.", "Give an age key with the request.")
+    with transaction.atomic():
+        Entitlement.objects.select_for_update().get(pk=entitlement.pk)
+        living = Package.objects.filter(entitlement=entitlement, release=release, state__in=["building", "ready"]).first()
+        if living and (living.state == Package.State.BUILDING or packing.gone(living.pk) is None):
+            return living
+        package = Package.objects.create(entitlement=entitlement, release=release, recipient_key=entitlement.request.recipient_key)
+        package.run_id = runs.enqueue("package", subject_id=package.pk, dataset_id=release.dataset_id).pk
+        package.save(update_fields=["run_id"])
+        audit.write(actor, "package.build", f"package:{package.pk}", dataset=release.dataset, release=str(release.pk))
+    return package
+
+
+def _why_ended(entitlement: Entitlement) -> tuple[str, str]:
+    if entitlement.revoked_at:
+        return "entitlement_revoked", "This entitlement was revoked."
+    return "entitlement_ended", "This entitlement has come to its end, or has not begun."
+
+
+def _package(run: Run) -> Package:
+    return Package.objects.select_related("entitlement__user", "entitlement__request", "entitlement__dataset", "release__dataset").get(pk=run.subject_id)
+
+
+def work_package(run: Run, beat: Beat) -> dict[str, Any]:
+    """Encrypt the package into the outbox. Raises Denied when the entitlement covers nobody any more."""
+    package = _package(run)
+    if package.state != Package.State.BUILDING:
+        return {}
+    if not package.entitlement.alive:
+        raise Denied(*_why_ended(package.entitlement))
+    return packing.pack(package, beat)
+
+
+def record_package(run: Run, built: dict[str, Any]) -> dict[str, Any]:
+    """Make the package ready, if everybody in it is still covered at this moment. Runs in the ledger's fenced transaction. Raises Denied."""
+    package = _package(run)
+    Package.objects.select_for_update().get(pk=package.pk)
+    if package.state != Package.State.BUILDING:
+        return {"state": package.state}
+    ids = [UUID(row["participant"]) for row in built["people"]]
+    people = {person.pk: person for person in Participant.objects.select_for_update().filter(pk__in=ids)}
+    if any(people[UUID(row["participant"])].epoch != row["epoch"] for row in built["people"]) and not policy.still(package.entitlement_id, ids):
+        raise Denied("consent_denies", "Somebody in this package changed their consent while it was made.")
+    PackageParticipant.objects.bulk_create(
+        PackageParticipant(
+            package=package, participant_id=row["participant"], label=row["label"], epoch=row["epoch"], consent_ends=_ends(people[UUID(row["participant"])])
+        )
+        for row in built["people"]
+    )
+    package.sha256, package.bytes, package.manifest, package.signature = built["sha256"], built["bytes"], built["manifest"], built["signature"]
+    package.state = Package.State.READY
+    package.save()
+    mail.queue(package.entitlement.user, "package_ready", f"/packages/{package.pk}")
+    audit.write(
+        SYSTEM,
+        "package.ready",
+        f"package:{package.pk}",
+        dataset=package.release.dataset,
+        sha256=package.sha256,
+        people=[row["label"] for row in built["people"]],
+    )
+    return {"state": "ready", "sha256": package.sha256}
+
+
+def _ends(participant: Participant) -> datetime | None:
+    """The moment after the last day on which the consent holds."""
+    held = consent.current(participant)
+    if held is None or held.valid_until is None:
+        return None
+    return timezone.make_aware(datetime.combine(held.valid_until + timedelta(days=1), datetime.min.time()))
+
+
+def package_died(run: Run) -> None:
+    """The package could not be made: say why."""
+    changed = Package.objects.filter(pk=run.subject_id, state=Package.State.BUILDING).update(state=Package.State.FAILED, code=run.code, reason=run.reason)
+    if changed:
+        audit.write(SYSTEM, "package.failed", f"package:{run.subject_id}", dataset=run.dataset_id, code=run.code)
+
+
+def start_download(actor: User, package: Package, span: tuple[int, int]) -> None:
+    """Ask for the whole package before its first byte, and write the line that says who got what. Raises Denied, Conflict."""
+    if package.entitlement.user_id != actor.pk:
+        raise Denied("not_yours", "This package belongs to somebody else.")
+    if package.state == Package.State.BUILDING:
+        raise Conflict("package_building", "This package is still being made.", "Ask for it again in a moment.")
+    if why := packing.gone(package.pk):
+        raise Denied(*why)
+    if not policy.still(package.entitlement_id, list(package.people.values_list("participant_id", flat=True))):
+        raise Denied("consent_denies", "The consent of somebody in this package no longer covers this use.")
+    with transaction.atomic():
+        alive = Package.objects.filter(pk=package.pk, state=Package.State.READY)
+        if not alive.update(downloaded_at=Coalesce("downloaded_at", timezone.now())):
+            raise Denied("package_dead", "This package is not there any more.")
+        audit.write(actor, "package.download", f"package:{package.pk}", dataset=package.release.dataset, first=span[0], end=span[1], sha256=package.sha256)
+
+
+# --- leaving ---------------------------------------------------------------------------------------------------------------------------------------
+
+
+def withdraw(actor: User, participant: Participant) -> Withdrawal:
+    """A participant leaves. When this returns, their consent has ended and every package with them is dead; the rest is a run. Raises Denied, Conflict."""
+    policy.require(actor, "withdraw", participant)
+    with transaction.atomic():
+        locked = Participant.objects.select_for_update(of=("self",)).select_related("dataset").get(pk=participant.pk)
+        if locked.state != "active":
+            raise Conflict("already_withdrawn", "This participant has left already.", "Look at the withdrawal.")
+        withdrawal = leaving.end(actor, locked)
+        withdrawal.run_id = runs.enqueue("withdraw", subject_id=withdrawal.pk, dataset_id=locked.dataset_id, priority=10).pk
+        withdrawal.save(update_fields=["run_id"])
+        audit.write(actor, "participant.withdraw", f"participant:{locked.pk}", dataset=locked.dataset, notices=withdrawal.notices.count())
+    return withdrawal
+
+
+def work_withdraw(run: Run, beat: Beat) -> dict[str, Any]:
+    """Carry a departure through, step by step; a step that is done is not done again."""
+    withdrawal = Withdrawal.objects.select_related("participant__dataset", "participant__site").get(pk=run.subject_id)
+    for name, step in leaving.STEPS.items():
+        beat()
+        if name not in withdrawal.steps:
+            withdrawal.steps[name] = {"at": timezone.now().isoformat(), **step(withdrawal, beat)}
+            Withdrawal.objects.filter(pk=withdrawal.pk).update(steps=withdrawal.steps)
+    return leaving.certificate(withdrawal)
+
+
+def record_withdraw(run: Run, certificate: dict[str, Any]) -> dict[str, Any]:
+    """Write the certificate and tell the site. Runs in the ledger's fenced transaction."""
+    withdrawal = Withdrawal.objects.select_related("participant__dataset").get(pk=run.subject_id)
+    if withdrawal.state != "done":
+        steps = {**withdrawal.steps, "certified": {"at": timezone.now().isoformat()}}
+        Withdrawal.objects.filter(pk=withdrawal.pk).update(state="done", certificate=certificate, steps=steps)
+        mail.queue(withdrawal.requested_by, "withdrawal_done", f"/withdrawals/{withdrawal.pk}")
+        audit.write(SYSTEM, "participant.gone", f"participant:{withdrawal.participant_id}", dataset=withdrawal.participant.dataset)
+    return {"state": "done"}
+
+
+def withdraw_died(run: Run) -> None:
+    """A departure is never given up: the tick begins it again. The steward sees the dead run meanwhile."""
+    audit.write(SYSTEM, "withdrawal.stuck", f"withdrawal:{run.subject_id}", dataset=run.dataset_id, code=run.code)
+
+
+def acknowledge(actor: User, notice: Notice) -> Notice:
+    """A recipient says that they deleted what a notice names. Raises Denied."""
+    if notice.user_id != actor.pk:
+        raise Denied("not_yours", "This notice is for somebody else.")
+    with transaction.atomic():
+        if Notice.objects.filter(pk=notice.pk, acknowledged_at=None).update(acknowledged_at=timezone.now()):
+            audit.write(actor, "notice.acknowledge", f"notice:{notice.pk}", dataset=notice.package.release.dataset)
+    notice.refresh_from_db()
+    return notice
+
+
+# --- what is due -----------------------------------------------------------------------------------------------------------------------------------
+
+
+def tick() -> dict[str, int]:
+    """Begin stuck departures again; delete ciphertexts that no living package names, interrupted writes, and anything of people who left. Idempotent."""
+    told = {"withdrawals": _resume(), "packages": _end_packages(), "outbox": _sweep_outbox(), "left": _sweep_left(), "temporary": _sweep_temporary()}
+    owner = ledger.new_owner()
+    if ticking.take("store-garbage", owner, 3600):
+        try:
+            told["garbage"] = sweep_store()
+        finally:
+            ticking.let_go("store-garbage", owner)
+    return told
+
+
+def _resume() -> int:
+    count = 0
+    for withdrawal in Withdrawal.objects.filter(state="running").select_related("participant"):
+        living = Run.objects.filter(kind="withdraw", subject_id=withdrawal.pk, state__in=["ready", "running"]).exists()
+        if not living:
+            run = runs.enqueue("withdraw", subject_id=withdrawal.pk, dataset_id=withdrawal.participant.dataset_id, priority=10)
+            Withdrawal.objects.filter(pk=withdrawal.pk).update(run_id=run.pk)
+            count += 1
+    return count
+
+
+def _end_packages() -> int:
+    """Packages whose entitlement is over are dead for good."""
+    now, count = timezone.now(), 0
+    over = Package.objects.filter(state=Package.State.READY).exclude(entitlement__revoked_at=None, entitlement__ends__gt=now)
+    for package in over.select_related("release__dataset"):
+        with transaction.atomic():
+            if Package.objects.filter(pk=package.pk, state=Package.State.READY).update(state=Package.State.DEAD, code="entitlement_ended"):
+                audit.write(SYSTEM, "package.dead", f"package:{package.pk}", dataset=package.release.dataset, code="entitlement_ended")
+                count += 1
+    return count
+
+
+def _sweep_outbox() -> int:
+    outbox, count = Path(settings.MYELIN_ZONES["outbox"]), 0
+    alive = {packing.place(pk).name for pk in Package.objects.filter(state__in=["building", "ready"]).values_list("pk", flat=True)}
+    for file in outbox.iterdir() if outbox.exists() else []:
+        interrupted = file.name.startswith(".tmp-") and time.time() - file.stat().st_mtime > 86_400
+        if interrupted or (file.suffix == ".age" and not file.name.startswith(".tmp-") and file.name not in alive):
+            file.unlink(missing_ok=True)
+            count += 1
+    return count
+
+
+def _sweep_left() -> int:
+    """What a run that was under way when somebody left may still have brought into their folder."""
+    left = Withdrawal.objects.filter(state="done").select_related("participant__dataset")
+    return sum(store.delete_all(row.participant) for row in left if store.folder(row.participant).exists())
+
+
+def sweep_store(older_than_s: float = 86_400) -> int:
+    """Delete what no row names: files of refused images, of attempts that came to nothing, facts of releases that failed. Younger files may be on their way."""
+    count = 0
+    for person in Participant.objects.filter(state="active").select_related("dataset").iterator():
+        named = store.held(person)
+        if not named:
+            continue
+        named -= set(StoredFile.objects.filter(image__visit__participant=person).exclude(image__state="refused").values_list("sha256", flat=True))
+        named -= set(ReleaseFile.objects.filter(participant=person, tombstone=False).values_list("sha256", flat=True))
+        named -= set(ReleaseParticipant.objects.filter(participant=person, tombstone=False).values_list("facts_sha256", flat=True))
+        for sha256 in named:
+            if time.time() - store.path(person, sha256).stat().st_mtime > older_than_s:
+                store.delete(person, sha256)
+                count += 1
+    return count
+
+
+def _sweep_temporary() -> int:
+    files = list(store.temporaries(86_400))
+    for file in files:
+        file.unlink(missing_ok=True)
+    trees = Path(settings.MYELIN_ZONES["store"]) / freezing.TREES
+    making = set(Release.objects.filter(state="freezing").values_list("pk", flat=True)) | set(
+        Withdrawal.objects.filter(state="running").values_list("pk", flat=True)
+    )
+    for folder in trees.iterdir() if trees.exists() and not making else []:
+        shutil.rmtree(folder, ignore_errors=True)
+    return len(files)

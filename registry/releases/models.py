@@ -1,0 +1,173 @@
+"""A release is a frozen list of files and hashes; a package is one recipient's part of it; a withdrawal ends both for one person.
+
+Tables that hold several people (participants.tsv, phenotype) are made from each participant's own facts, a small JSON in that participant's
+folder of the store. So a release is rebuilt byte for byte from its rows, and when somebody leaves, everything of theirs lies in one folder.
+"""
+
+from __future__ import annotations
+
+import uuid
+
+from django.conf import settings
+from django.db import models
+
+HEX64 = r"^[0-9a-f]{64}$"
+
+
+class Release(models.Model):
+    """Release `number` of a dataset. Frozen: files and hashes never change, but for tombstones."""
+
+    class State(models.TextChoices):
+        FREEZING = "freezing"
+        FROZEN = "frozen"
+        VALIDATED = "validated"
+        INVALID = "invalid"
+        FAILED = "failed"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    dataset = models.ForeignKey("accounts.Dataset", models.PROTECT, related_name="releases")
+    number = models.PositiveIntegerField()
+    version = models.CharField(max_length=20)
+    state = models.CharField(max_length=10, choices=State, default=State.FREEZING)
+    changes = models.TextField(blank=True)
+    manifest = models.JSONField(default=dict, help_text="what the dataset's own files are made from: name, licence, versions, counts")
+    validator = models.JSONField(default=dict)
+    sha256 = models.CharField(max_length=64, blank=True, help_text="of the canonical list of paths, hashes and sizes")
+    run_id = models.UUIDField(null=True)
+    created_by = models.CharField(max_length=150)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["dataset", "number"]
+        constraints = [
+            models.UniqueConstraint(fields=["dataset", "number"], name="release_number_once"),
+            models.UniqueConstraint(fields=["dataset"], condition=models.Q(state="freezing"), name="release_one_at_a_time"),
+            models.CheckConstraint(condition=models.Q(state__in=["freezing", "frozen", "validated", "invalid", "failed"]), name="release_state_known"),
+            models.CheckConstraint(
+                condition=~models.Q(state__in=["frozen", "validated", "invalid"]) | models.Q(sha256__regex=HEX64), name="release_frozen_is_hashed"
+            ),
+        ]
+
+
+class ReleaseParticipant(models.Model):
+    """One person in one release: the label it used, and the hash of their facts. A tombstone keeps the row; the bytes are gone."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    release = models.ForeignKey(Release, models.CASCADE, related_name="people")
+    participant = models.ForeignKey("subjects.Participant", models.PROTECT, related_name="+")
+    label = models.CharField(max_length=40)
+    facts_sha256 = models.CharField(max_length=64)
+    facts_bytes = models.PositiveIntegerField()
+    epoch = models.PositiveIntegerField(help_text="of the participant when the release was put together")
+    tombstone = models.BooleanField(default=False)
+
+    class Meta:
+        ordering = ["label"]
+        constraints = [models.UniqueConstraint(fields=["release", "participant"], name="release_participant_once")]
+
+
+class ReleaseFile(models.Model):
+    """One file of a release. Without a participant it is a table or description of the whole, made from facts."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    release = models.ForeignKey(Release, models.CASCADE, related_name="files")
+    participant = models.ForeignKey("subjects.Participant", models.PROTECT, null=True, related_name="+")
+    image_id = models.UUIDField(null=True)
+    path = models.CharField(max_length=255)
+    sha256 = models.CharField(max_length=64)
+    bytes = models.PositiveBigIntegerField()
+    tombstone = models.BooleanField(default=False)
+
+    class Meta:
+        ordering = ["path"]
+        indexes = [models.Index(fields=["release", "participant"])]
+        constraints = [
+            models.UniqueConstraint(fields=["release", "path"], name="release_file_once"),
+            models.CheckConstraint(condition=models.Q(sha256__regex=HEX64), name="release_file_sha256"),
+            models.CheckConstraint(condition=~models.Q(path__startswith="/") & ~models.Q(path__contains=".."), name="release_file_path_inside"),
+        ]
+
+
+class Package(models.Model):
+    """One recipient's part of a release: an age file in the outbox, for one key. Dead is for good."""
+
+    class State(models.TextChoices):
+        BUILDING = "building"
+        READY = "ready"
+        DEAD = "dead"
+        FAILED = "failed"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    entitlement = models.ForeignKey("access.Entitlement", models.PROTECT, related_name="packages")
+    release = models.ForeignKey(Release, models.PROTECT, related_name="packages")
+    recipient_key = models.CharField(max_length=120)
+    state = models.CharField(max_length=10, choices=State, default=State.BUILDING)
+    code = models.CharField(max_length=60, blank=True)
+    reason = models.TextField(blank=True)
+    sha256 = models.CharField(max_length=64, blank=True)
+    bytes = models.PositiveBigIntegerField(default=0)
+    manifest = models.JSONField(default=dict)
+    signature = models.CharField(max_length=120, blank=True)
+    run_id = models.UUIDField(null=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    downloaded_at = models.DateTimeField(null=True, help_text="when a byte of it was first given out")
+
+    class Meta:
+        ordering = ["created_at", "id"]
+        constraints = [
+            models.CheckConstraint(condition=models.Q(state__in=["building", "ready", "dead", "failed"]), name="package_state_known"),
+            models.CheckConstraint(condition=~models.Q(state="ready") | models.Q(sha256__regex=HEX64), name="package_ready_is_hashed"),
+        ]
+
+
+class PackageParticipant(models.Model):
+    """One person in one package, with the epoch of their consent when it was packed: a later epoch stops the download."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    package = models.ForeignKey(Package, models.CASCADE, related_name="people")
+    participant = models.ForeignKey("subjects.Participant", models.PROTECT, related_name="+")
+    label = models.CharField(max_length=40)
+    epoch = models.PositiveIntegerField()
+    consent_ends = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["package", "participant"], name="package_participant_once")]
+
+
+class Withdrawal(models.Model):
+    """One departure, carried through step by step; the certificate is what the site gets."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    participant = models.OneToOneField("subjects.Participant", models.PROTECT, related_name="withdrawal")
+    label = models.CharField(max_length=40)
+    state = models.CharField(max_length=10, default="running")
+    steps = models.JSONField(default=dict)
+    certificate = models.JSONField(null=True)
+    requested_by = models.CharField(max_length=150)
+    run_id = models.UUIDField(null=True)
+    at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["at", "id"]
+        constraints = [
+            models.CheckConstraint(condition=models.Q(state__in=["running", "done"]), name="withdrawal_state_known"),
+            models.CheckConstraint(condition=~models.Q(state="done") | models.Q(certificate__isnull=False), name="withdrawal_done_is_certified"),
+        ]
+
+
+class Notice(models.Model):
+    """What a past recipient is told: whose files to delete, by path and hash, and whether they said they did."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="notices")
+    withdrawal = models.ForeignKey(Withdrawal, models.CASCADE, related_name="notices")
+    package = models.ForeignKey(Package, models.PROTECT, related_name="notices")
+    label = models.CharField(max_length=40)
+    text = models.TextField()
+    files = models.JSONField(default=list)
+    created_at = models.DateTimeField(auto_now_add=True)
+    acknowledged_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["created_at", "id"]
+        constraints = [models.UniqueConstraint(fields=["user", "withdrawal", "package"], name="notice_once_per_package")]

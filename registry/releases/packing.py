@@ -1,0 +1,144 @@
+"""What is put into one recipient's package, and what may be taken out of it.
+
+A package holds exactly those people of a release whom the entitlement covers at this moment; it is one tar, streamed through age for one key into the
+outbox. Beside the BIDS tree lie the terms, a data use notice, and a manifest signed by the registry that names every file with its SHA-256.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db.models import Exists, F, OuterRef, Q
+from django.utils import timezone
+
+from registry.access import policy
+from registry.access.models import Entitlement
+from registry.accounts import queries as accounts
+from registry.releases import freezing, sealing
+from registry.releases.models import Package, PackageParticipant
+from registry.releases.sealing import Part
+from registry.rules import Denied
+
+CHUNK = 256 * 1024
+NOTICE = """DATA USE NOTICE
+
+This package was made for {recipient} alone, under the request "{request}". It holds images and clinical data of people who consented to certain uses.
+
+- Use it only for the purpose of that request, until {ends}.
+- Do not pass it on, and do not put it where others can read it. The file .gitignore in this folder keeps it out of repositories.
+- Do not try to find out who took part, nor join these data with others in a way that could tell.
+- When the registry tells you that somebody has left, delete their files from every copy, and say so in the registry.
+- When the time is over, delete everything.
+
+Every file is named with its SHA-256 in MANIFEST.json, which the registry signed (MANIFEST.sig, Ed25519).
+"""
+
+
+def place(package: UUID) -> Path:
+    """Where the ciphertext of a package lies."""
+    return Path(settings.MYELIN_ZONES["outbox"]) / f"{package.hex}.age"
+
+
+def key_file() -> Path:
+    """The registry's signing key."""
+    return Path(settings.MYELIN_KEYS) / "signing"
+
+
+def pack(package: Package, beat: Any) -> dict[str, Any]:
+    """Build the ciphertext; return what `record_package` writes down. Raises Denied when nobody is covered any more, sealing.Mismatch."""
+    entitlement = package.entitlement
+    covered = policy.covered(entitlement)
+    people = list(package.release.people.filter(tombstone=False, participant__in=covered).select_related("participant"))
+    if not people:
+        raise Denied("nobody_allowed", "This entitlement covers nobody in this release.")
+    root = f"{package.release.dataset.slug}-{package.release.version}"
+    parts = [entry.part(root) for entry in freezing.entries(package.release, [row.participant_id for row in people])]
+    terms = _terms(entitlement)
+    parts += _notices(root, package, terms)
+    manifest = _manifest(package, parts, terms)
+    signature = sealing.sign(manifest, key_file())
+    parts += [Part(f"{root}/MANIFEST.json", data=sealing.canonical(manifest) + b"\n"), Part(f"{root}/MANIFEST.sig", data=signature.encode() + b"\n")]
+    sha256, size = sealing.seal(parts, package.recipient_key, place(package.pk), beat)
+    told = [{"participant": str(row.participant_id), "label": row.label, "epoch": row.participant.epoch} for row in people]
+    return {"sha256": sha256, "bytes": size, "manifest": manifest, "signature": signature, "people": told}
+
+
+def _terms(entitlement: Entitlement) -> bytes:
+    """The terms the recipient signed: the agreement's text, and the dataset's own."""
+    agreement = accounts.current_agreement(entitlement.dataset)
+    return "\n\n".join(text for text in (agreement.text if agreement else "", entitlement.dataset.terms) if text).encode() + b"\n"
+
+
+def _notices(root: str, package: Package, terms: bytes) -> list[Part]:
+    entitlement = package.entitlement
+    notice = NOTICE.format(recipient=entitlement.user.email, request=entitlement.request.title, ends=entitlement.ends.date().isoformat())
+    texts = {"DATA_USE_NOTICE.txt": notice.encode(), "TERMS.txt": terms, ".gitignore": b"*\n"}
+    # The papers are not BIDS: the validator is told to pass them over.
+    texts[".bidsignore"] = b"DATA_USE_NOTICE.txt\nTERMS.txt\nMANIFEST.json\nMANIFEST.sig\n"
+    return [Part(f"{root}/{name}", data=text) for name, text in texts.items()]
+
+
+def _manifest(package: Package, parts: list[Part], terms: bytes) -> dict[str, Any]:
+    return {
+        "package": str(package.pk),
+        "recipient": package.entitlement.user.email,
+        "recipient_key": package.recipient_key,
+        "dataset": package.release.dataset.slug,
+        "release": str(package.release_id),
+        "release_sha256": package.release.sha256,
+        "version": package.release.version,
+        "issued_at": package.created_at.isoformat(),
+        "ends": package.entitlement.ends.isoformat(),
+        "terms_sha256": hashlib.sha256(terms).hexdigest(),
+        "files": [{"path": part.path, "sha256": part.digest, "bytes": part.bytes} for part in sorted(parts, key=lambda part: part.path)],
+    }
+
+
+def gone(package_id: UUID) -> tuple[str, str] | None:
+    """Why a package may not be read at this moment, as (code, reason), or None when it may. One query; asked again for every chunk.
+
+    The package lives, its entitlement lives, its user is active, and nobody in it has another epoch than when it was packed, nor a consent that has come
+    to its end since. Where something changed, the policy is asked in full (`policy.still`): the change may still cover this use.
+    """
+    now = timezone.now()
+    inside = PackageParticipant.objects.filter(package=OuterRef("pk"))
+    changed = inside.filter(~Q(participant__epoch=F("epoch")) | Q(consent_ends__lte=now))
+    names = ("state", "code", "entitlement__revoked_at", "entitlement__ends", "entitlement__user__is_active", "entitlement_id", "changed")
+    row = Package.objects.filter(pk=package_id).annotate(changed=Exists(changed)).values_list(*names).first()
+    if row is None or row[0] != Package.State.READY:
+        return (row[1] if row and row[1] else "package_dead"), "This package is not there any more."
+    if why := _ended(row[2], row[3], row[4], now):
+        return why
+    if row[6]:
+        people = list(PackageParticipant.objects.filter(package=package_id).values_list("participant_id", flat=True))
+        if not policy.still(row[5], people):
+            return "consent_denies", "The consent of somebody in this package no longer covers this use."
+    return None
+
+
+def _ended(revoked: datetime | None, ends: datetime, active: bool, now: datetime) -> tuple[str, str] | None:
+    if not active:
+        return "not_signed_in", "This account is disabled."
+    if revoked is not None:
+        return "entitlement_revoked", "This entitlement was revoked."
+    return ("entitlement_ended", "This entitlement has come to its end.") if ends <= now else None
+
+
+def chunks(package_id: UUID, start: int, end: int) -> Iterator[bytes]:
+    """The bytes [start, end) of the ciphertext, 256 KiB at a time, each asked for anew. Raises Denied at the first that may not be had."""
+    with place(package_id).open("rb") as file:
+        file.seek(start)
+        while start < end:
+            if why := gone(package_id):
+                raise Denied(*why)
+            chunk = file.read(min(CHUNK, end - start))
+            if not chunk:
+                raise Denied("package_dead", "This package is not there any more.")
+            start += len(chunk)
+            yield chunk

@@ -1,0 +1,96 @@
+"""Reads of releases, packages, notices and withdrawals, limited to who asks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import Exists, OuterRef, Q, QuerySet
+
+from registry.access import policy
+from registry.access import queries as access
+from registry.access.models import Entitlement, Request
+from registry.accounts.models import User
+from registry.releases.models import Notice, Package, Release, Withdrawal
+
+
+def releases(asker: User) -> QuerySet[Release]:
+    """Releases of the datasets one works in, in whatever state; of the others that one may know of, those that are given out."""
+    mine = access.datasets_of(asker, "contributor", "steward", "auditor")
+    known = Q(dataset__in=access.datasets(asker).values("pk"), state=Release.State.VALIDATED)
+    return Release.objects.filter(known | Q(dataset__in=mine)).select_related("dataset")
+
+
+def packages(asker: User) -> QuerySet[Package]:
+    """One's own packages, and as a steward those of one's datasets (their bytes are for the recipient alone)."""
+    mine = Q(entitlement__user=asker.pk) | Q(release__dataset__in=access.datasets_of(asker, "steward"))
+    return _active(asker, Package.objects.filter(mine)).select_related("entitlement__user", "release__dataset")
+
+
+def notices(asker: User) -> QuerySet[Notice]:
+    """What one has been told, and as a steward what others were told."""
+    mine = Q(user=asker.pk) | Q(package__release__dataset__in=access.datasets_of(asker, "steward"))
+    return _active(asker, Notice.objects.filter(mine)).select_related("package__release__dataset")
+
+
+def withdrawals(asker: User) -> QuerySet[Withdrawal]:
+    """Departures of people one may know of."""
+    return policy.limit(asker, "know", Withdrawal.objects.select_related("participant__dataset", "participant__site"), participant="participant")
+
+
+def _active(asker: User, rows: QuerySet[Any]) -> QuerySet[Any]:
+    facts = policy.facts_of_asker(asker)
+    return rows if facts.user is not None and facts.active else rows.none()
+
+
+def decides(asker: User, request: Request) -> bool:
+    """Whether the asker decides on this request, and so may see it person by person."""
+    return policy.ask_in(asker, "decide", request.dataset_id).permitted
+
+
+def answers(asker: User, request: Request) -> dict[str, Any]:
+    """A request's cohort as the asker may be told of it: person by person and in numbers to a steward, blurred to the requester.
+
+    The requester learns whom they may have once they are entitled: those people are in their package anyway.
+    """
+    blurred = access.summary(request)
+    entitlement = Entitlement.objects.filter(request=request, user=request.requester_id, revoked_at=None).first()
+    told = {"entitlement": entitlement.pk if entitlement else None}
+    if decides(asker, request):
+        return told | _exactly(asker, request)
+    reasons = [{"code": row["code"], "reason": row["sentence"], "participants": row["count"]} for row in blurred["reasons"]]
+    people = policy.covered(entitlement).order_by("label") if entitlement else []
+    return told | {
+        "asked": blurred["asked"],
+        "answers": {"allowed": blurred["allowed"], "left_out": None, "reasons": reasons},
+        "participants": [{"id": person.pk, "label": person.label, "allowed": True, "verdict": "permit", "reasons": []} for person in people],
+    }
+
+
+def _exactly(asker: User, request: Request) -> dict[str, Any]:
+    rows = list(access.asked(asker, request))
+    decided = request.state in ("approved", "closed")
+    counts: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        for reason in row.reasons:
+            if reason["verdict"] != "permit":
+                count = counts.setdefault(reason["code"], {"code": reason["code"], "reason": reason["sentence"], "participants": 0})
+                count["participants"] += 1
+    yes = sum(row.allowed if decided else row.verdict == "permit" for row in rows)
+    people = [
+        {
+            "id": row.participant_id,
+            "label": row.participant.label,
+            "allowed": row.allowed if decided else row.verdict == "permit",
+            "verdict": row.verdict,
+            "reasons": row.reasons,
+        }
+        for row in rows
+    ]
+    summary = {"allowed": yes, "left_out": len(rows) - yes, "reasons": [counts[code] for code in sorted(counts)]}
+    return {"asked": len(rows), "answers": summary, "participants": people}
+
+
+def holders(participant: Any) -> QuerySet[User]:
+    """Everybody who ever received a byte of a package with this person in it."""
+    got = Package.objects.filter(entitlement__user=OuterRef("pk"), people__participant=participant, downloaded_at__isnull=False)
+    return User.objects.filter(Exists(got))

@@ -1,0 +1,175 @@
+"""What a BIDS tree of some participants consists of, as a list: store files by hash, and small texts made from facts. Nothing is written here.
+
+A participant's *facts* are one canonical JSON in their folder of the store: label, sex, sessions, phenotype rows, frozen when the release was. Every table
+that holds several people is made from the facts of those who are in it, in the order of their labels. So the tree of a subset is made like the tree of all,
+the same set gives the same bytes, and a participant whose folder is deleted is in no table any more.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bidstree import dataset, tables
+from bidstree.names import EDITION
+from registry.accounts.models import Dataset
+from registry.clinical import dictionary
+from registry.clinical.models import ClinicalRecord
+from registry.imaging import store
+from registry.releases.sealing import Part, canonical
+from registry.subjects.models import Participant, Visit
+
+BANDS = {"birth_year_band": {"Description": "Five-year band of the year of birth."}}
+README = """{name}
+
+{description}
+
+Release {version} of a Myelin registry. Images were de-identified and their faces removed; tables hold days from baseline, never calendar dates.
+Labels are random and belong to this dataset alone. Use is bound by the terms that came with this package; nobody may try to find out who took part.
+"""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One file of a tree: whose it is (None: of all), its path, and its bytes as text or as a hash in the participant's folder of the store."""
+
+    path: str
+    participant: Participant | None
+    sha256: str
+    bytes: int
+    text: bytes | None = None
+
+    def part(self, root: str = "") -> Part:
+        """The same as a member of a tar or a file to write, below `root`."""
+        name = f"{root}/{self.path}" if root else self.path
+        if self.text is not None:
+            return Part(name, data=self.text)
+        assert self.participant is not None
+        return Part(name, file=store.path(self.participant, self.sha256), size=self.bytes, sha256=self.sha256)
+
+
+def _entry(path: str, text: bytes, participant: Participant | None = None) -> Entry:
+    return Entry(path, participant, hashlib.sha256(text).hexdigest(), len(text), text)
+
+
+def facts(participant: Participant, visits: Sequence[Visit], records: Sequence[ClinicalRecord]) -> dict[str, Any]:
+    """All that tables say about one participant at this moment. Only visits named here are told."""
+    sessions = {visit.pk: f"ses-{visit.label}" for visit in visits}
+    phenotype: dict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
+    for record in records:
+        row = phenotype[record.instrument].setdefault(sessions[record.visit_id], {})
+        row |= {"participant_id": f"sub-{participant.label}", "session_id": sessions[record.visit_id]}
+        row |= dictionary.row(record.instrument, record.values, record.number)
+    return {
+        "label": participant.label,
+        "sex": participant.sex or None,
+        "birth_year_band": participant.birth_year_band or None,
+        "sessions": [{"session_id": f"ses-{visit.label}", "day": visit.day} for visit in visits],
+        "phenotype": {name: [rows[session] for session in sorted(rows)] for name, rows in phenotype.items()},
+        "most": {record.instrument: max(other.number for other in records if other.instrument == record.instrument) for record in records},
+    }
+
+
+def personal(participant: Participant, told: Mapping[str, Any]) -> list[Entry]:
+    """The small files of one participant's own: their sessions table."""
+    if not told["sessions"]:
+        return []
+    return _table(f"sub-{told['label']}/sub-{told['label']}_sessions", tables.sessions(told["sessions"]), participant)
+
+
+def shared(header: Mapping[str, Any], everybody: Sequence[Mapping[str, Any]], derivatives: Iterable[str] = ()) -> list[Entry]:
+    """The files that are of all: description, README, participants, phenotype. `header`: what `header_of` gave when the release was frozen."""
+    rows = [
+        {"participant_id": f"sub-{told['label']}", "species": "homo sapiens"} | {key: told[key] for key in ("sex", "birth_year_band")} for told in everybody
+    ]
+    entries = [
+        _entry("dataset_description.json", dataset.dump(_description(header)).encode()),
+        _entry("README", README.format(**header).encode()),
+        *_table("participants", tables.participants(rows, BANDS)),
+    ]
+    entries += _phenotype(everybody)
+    for name in sorted(set(derivatives)):
+        entries.append(_entry(f"derivatives/{name}/dataset_description.json", dataset.dump(_description(header, name)).encode()))
+    return entries
+
+
+def _phenotype(everybody: Sequence[Mapping[str, Any]]) -> list[Entry]:
+    """`phenotype/INSTRUMENT_VISIT.tsv`, one table per instrument and visit: BIDS (schema 1.2.7) allows one row per participant in a phenotype table.
+
+    Each table names its session in a column, so that the tables of an instrument can be laid under one another.
+    """
+    entries: list[Entry] = []
+    for name in dictionary.names():
+        found = [row for told in everybody for row in told["phenotype"].get(name, [])]
+        most = max((told["most"].get(name, 1) for told in everybody), default=1)
+        for session in sorted({row["session_id"] for row in found}):
+            table = tables.phenotype(name, [row for row in found if row["session_id"] == session], dictionary.sidecar(name, most))
+            entries += _table(f"phenotype/{name}_{session.removeprefix('ses-')}", table)
+    return entries
+
+
+def _table(stem: str, table: tables.Table, participant: Participant | None = None) -> list[Entry]:
+    return [_entry(f"{stem}.tsv", table.tsv.encode(), participant), _entry(f"{stem}.json", table.json().encode(), participant)]
+
+
+def header_of(source: Dataset, version: str) -> dict[str, str]:
+    """What the dataset's own files say about it, frozen with the release."""
+    return {"name": source.name, "description": source.description, "licence": source.licence, "version": version, "slug": source.slug}
+
+
+def _description(header: Mapping[str, Any], derivative: str = "") -> dict[str, Any]:
+    told: dict[str, Any] = {
+        "Name": header["name"] + (f": {derivative}" if derivative else ""),
+        "BIDSVersion": EDITION,
+        "DatasetType": "derivative" if derivative else "raw",
+        "GeneratedBy": [{"Name": "myelin"}],
+    }
+    if derivative:  # `bids:raw:sub-…` in a sidecar leads from the derivative to the images two folders up
+        told["DatasetLinks"] = {"raw": "../.."}
+    if header["licence"]:
+        told["License"] = header["licence"]
+    return told
+
+
+def derivatives_in(paths: Iterable[str]) -> set[str]:
+    """The names of derivative datasets that paths lie in."""
+    return {path.split("/")[1] for path in paths if path.startswith("derivatives/") and path.count("/") > 1}
+
+
+def keep_facts(participant: Participant, told: Mapping[str, Any]) -> tuple[str, int]:
+    """Put facts into the participant's folder of the store; return (SHA-256, bytes)."""
+    text = canonical(told)
+    sha256 = hashlib.sha256(text).hexdigest()
+    store.put(participant, text, sha256)
+    return sha256, len(text)
+
+
+def read_facts(participant: Participant, sha256: str) -> dict[str, Any]:
+    """Facts as they were frozen. Raises store.Corrupt when they are gone or changed."""
+    file = store.path(participant, sha256)
+    try:
+        text = file.read_bytes()
+    except FileNotFoundError:
+        raise store.Corrupt("the facts are gone") from None
+    if hashlib.sha256(text).hexdigest() != sha256:
+        raise store.Corrupt("the facts were changed")
+    told: dict[str, Any] = json.loads(text)
+    return told
+
+
+def lay_out(entries: Iterable[Entry], folder: Path) -> None:
+    """Make the tree as hard links into the store, for a program that must see folders. `folder` must lie on the store's file system."""
+    for entry in entries:
+        part = entry.part()
+        target = folder / part.path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if part.data is not None:
+            target.write_bytes(part.data)
+        else:
+            assert part.file is not None
+            target.hardlink_to(part.file)

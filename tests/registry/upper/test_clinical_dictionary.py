@@ -1,0 +1,135 @@
+"""The dictionary decides what a clinical value may be: at the act, at the database's door, and in the table that goes out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from registry.audit.models import Line
+from registry.clinical import actions, dictionary, queries
+from registry.clinical.models import ClinicalRecord
+from registry.rules import Denied, Invalid
+
+SYSTEMS = dict.fromkeys(dictionary.SYSTEMS, 0)
+
+
+@pytest.mark.parametrize("total", [0, 1, 1.5, 6.5, 10])
+def test_a_total_on_the_scale_stands(total: float) -> None:
+    assert dictionary.faults("edss", {"edss_total": total}) == []
+
+
+@pytest.mark.parametrize("total", [0.5, -1, 10.5, 2.25, "3", None, True, float("nan"), float("inf"), 10**400, [], {}, "unknown"])
+def test_a_total_off_the_scale_does_not(total: Any) -> None:
+    found = dictionary.faults("edss", {"edss_total": total})
+    assert [fault.field for fault in found] == ["values.edss_total"]
+    assert str(total) not in found[0].reason or total in (None, True, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("values", "field"),
+    [
+        ({"edss_total": 2, "edss_visual": 7}, "edss_visual"),
+        ({"edss_total": 2, "edss_visual": 1.5}, "edss_visual"),
+        ({"edss_total": 2, "edss_visual": "unknown"}, None),
+        ({"edss_total": 2, "edss_visual": "not_done"}, None),
+        ({"edss_total": 2, "edss_visual": "blind"}, "edss_visual"),
+        ({"edss_total": 2, "edss_relapse_30d": "perhaps"}, "edss_relapse_30d"),
+        ({"edss_total": 2, "edss_relapse_30d": "no"}, None),
+    ],
+)
+def test_fields(values: dict[str, Any], field: str | None) -> None:
+    assert [fault.field for fault in dictionary.faults("edss", values)] == ([f"values.{field}"] if field else [])
+
+
+def test_unknown_fields_and_instruments_are_refused_without_naming_them() -> None:
+    (fault,) = dictionary.faults("edss", {"edss_total": 2, "patient_name": "Doe"})
+    assert "Doe" not in fault.reason and "patient" not in fault.reason
+    assert dictionary.faults("mri", {})[0].field == "instrument"
+    assert dictionary.faults("edss", [1])[0].field == "values"
+
+
+def test_treatment_codes_and_days() -> None:
+    good = {"substance": "fingolimod", "atc": "L04AE01", "atc_year": 2024, "start_day": -20, "stop_day": 40, "stop_reason": "efficacy"}
+    assert dictionary.faults("treatment", good) == []
+    assert dictionary.faults("treatment", {**good, "stop_day": -21})[0].field == "values.stop_day"
+    for wrong in ("l04ae01", "L04AE1", "L04AE01\n", "2021-03-04"):
+        assert dictionary.faults("treatment", {**good, "atc": wrong})[0].field == "values.atc"
+
+
+@pytest.mark.parametrize(
+    ("grades", "step"),
+    [
+        ([0] * 7, 0.0), ([1] + [0] * 6, 1.0), ([1, 1] + [0] * 5, 1.5), ([2] + [1] * 6, 2.0), ([2, 2] + [1] * 5, 2.5), ([3] + [1] * 6, 3.0),
+        ([2] * 3 + [0] * 4, 3.0), ([2] * 4 + [0] * 3, 3.0), ([3, 2] + [0] * 5, 3.5), ([3, 2, 2] + [0] * 4, 3.5), ([3, 3] + [1] * 5, 3.5),
+        ([2] * 5 + [0] * 2, 3.5), ([2] * 6 + [0], 4.0), ([4] + [0] * 6, 4.0), ([3, 3, 2] + [0] * 4, 4.0), ([3, 3, 3] + [0] * 4, 4.0),
+        ([3, 2, 2, 2] + [0] * 3, 4.0),
+    ],
+)  # fmt: skip
+def test_the_step_that_systems_imply(grades: list[int], step: float) -> None:
+    assert dictionary.functional_step(grades) == step
+
+
+def test_the_mismatch_is_computed_and_never_typed() -> None:
+    assert dictionary.derive("edss", {**SYSTEMS, "edss_total": 0}) == {"edss_fs_step": 0.0, "edss_fs_mismatch": 0}
+    assert dictionary.derive("edss", {**SYSTEMS, "edss_pyramidal": 3, "edss_total": 1})["edss_fs_mismatch"] == 1
+    assert dictionary.derive("edss", {**SYSTEMS, "edss_pyramidal": 3, "edss_total": 6})["edss_fs_mismatch"] == 0  # above 4 walking decides
+    assert dictionary.derive("edss", {**SYSTEMS, "edss_visual": 6, "edss_total": 4})["edss_fs_step"] == 4.0  # visual 6 counts as 4
+    assert dictionary.derive("edss", {"edss_total": 3}) == {} and dictionary.derive("edss", {**SYSTEMS, "edss_visual": "unknown", "edss_total": 3}) == {}
+    assert dictionary.faults("edss", {"edss_total": 3, "edss_fs_mismatch": 0})
+
+
+def test_every_column_that_goes_out_is_explained() -> None:
+    for name in dictionary.names():
+        explained = dictionary.sidecar(name, most=2)
+        for number in (1, 2):
+            assert set(dictionary.row(name, {}, number)) <= set(explained)
+        assert all(column["Description"] for column in explained.values())
+        assert all(field["privacy"] in ("none", "quasi", "sensitive") for field in dictionary.instrument(name)["fields"].values())
+
+
+@pytest.mark.django_db(databases="__all__")
+def test_all_or_none_and_again_changes_nothing(house: Any) -> None:
+    visit = house.visit(house.person())
+    rows = [actions.Row(visit, "edss", {"edss_total": 2}), actions.Row(visit, "edss", {"edss_total": 0.5})]
+    with pytest.raises(Invalid) as refused:
+        actions.record(house.contributor, rows)
+    assert refused.value.errors == [{"field": "records.1.values.edss_total", "reason": "is never 0.5: the scale goes from 0 to 1.0"}]
+    assert not ClinicalRecord.objects.exists()
+    for _ in range(2):
+        actions.record(house.contributor, rows[:1])
+    assert ClinicalRecord.objects.count() == 1
+    actions.record(house.contributor, [actions.Row(visit, "edss", {"edss_total": 3})])
+    assert ClinicalRecord.objects.get().values == {"edss_total": 3}
+    assert "3" not in str([line.detail for line in Line.objects.filter(act="clinical.record")]).replace(str(ClinicalRecord.objects.get().pk), "")
+
+
+@pytest.mark.django_db(databases="__all__")
+def test_one_edss_a_visit_but_many_relapses(house: Any) -> None:
+    visit = house.visit(house.person())
+    with pytest.raises(Invalid):
+        actions.record(house.contributor, [actions.Row(visit, "edss", {"edss_total": 2}, 2)])
+    actions.record(house.contributor, [actions.Row(visit, "relapse", {"onset_day": -n}, n) for n in (1, 2, 3)])
+    assert ClinicalRecord.objects.count() == 3
+
+
+@pytest.mark.django_db(databases="__all__")
+def test_the_databases_door_asks_the_dictionary_too(house: Any) -> None:
+    visit = house.visit(house.person())
+    with pytest.raises(ValueError, match="edss_total"):
+        ClinicalRecord.objects.create(visit=visit, instrument="edss", values={"edss_total": 99}, dictionary="x", recorded_by="x")
+    assert ClinicalRecord.objects.create(visit=visit, instrument="edss", values={"edss_total": 9}, dictionary="x", recorded_by="x")
+
+
+@pytest.mark.django_db(databases="__all__")
+def test_who_writes_and_who_reads(house: Any) -> None:
+    person = house.person()
+    visit = house.visit(person)
+    row = [actions.Row(visit, "edss", {"edss_total": 2})]
+    for who in (house.steward, house.world.user()):
+        with pytest.raises(Denied):
+            actions.record(who, row)
+    actions.record(house.contributor, row)
+    assert [queries.records(who).count() for who in (house.contributor, house.steward, house.world.user(), None)] == [1, 1, 0, 0]
+    right = house.world.entitled(house.dataset, house.steward)
+    assert queries.records(right.user).count() == 1

@@ -1,0 +1,114 @@
+"""The store holds each person's bytes apart, whole or not at all; the database refuses to accept what was not shown to be clean."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import IntegrityError, transaction
+
+from registry.imaging import store
+from registry.imaging.models import Decision, Image
+from registry.intake import actions
+from registry.rules import Conflict, Denied, Invalid
+
+pytestmark = pytest.mark.django_db(databases="__all__")
+
+
+def sha(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def test_bytes_go_in_once_and_come_out_the_same(house: Any, tmp_path: Path) -> None:
+    person = house.person()
+    source = tmp_path / "a"
+    source.write_bytes(os.urandom(3 << 20))
+    digest = sha(source.read_bytes())
+    path = store.put(person, source, digest)
+    before = path.stat().st_mtime_ns
+    assert store.put(person, source, digest) == path and path.stat().st_mtime_ns == before
+    assert path.read_bytes() == source.read_bytes() and store.held(person) == {digest}
+    assert person.code not in str(path) and person.label not in str(path)
+
+
+def test_other_bytes_than_announced_are_not_kept(house: Any) -> None:
+    person = house.person()
+    with pytest.raises(store.Corrupt):
+        store.put(person, b"other", sha(b"this"))
+    assert not any(store.folder(person).iterdir())
+    assert store.put(person, b"this", sha(b"this")).read_bytes() == b"this"
+
+
+def test_a_damaged_file_is_replaced_by_the_whole_one(house: Any) -> None:
+    person = house.person()
+    path = store.put(person, b"whole", sha(b"whole"))
+    path.write_bytes(b"who")
+    assert store.put(person, b"whole", sha(b"whole")).read_bytes() == b"whole"
+
+
+@pytest.mark.parametrize("name", ["..", "../x", "a" * 63, "A" * 64, "g" * 64, "", "a" * 64 + "\n"])
+def test_no_row_leads_outside(name: str, house: Any) -> None:
+    with pytest.raises(store.Corrupt):
+        store.path(house.person(), name)
+
+
+def test_two_people_share_nothing(house: Any) -> None:
+    one, other = house.person(), house.person()
+    for person in (one, other):
+        store.put(person, b"equal", sha(b"equal"))
+    assert store.delete_all(one) == 1 and store.held(other) == {sha(b"equal")} and store.delete_all(one) == 0
+
+
+@pytest.mark.parametrize("verdict", ["withheld", "", "unknown"])
+def test_what_was_not_shown_to_be_clean_cannot_be_accepted(verdict: str, house: Any) -> None:
+    image = house.image(house.person(), state="proposed", deface_verdict=verdict)
+    with pytest.raises(Denied, match="face_not_verified"):
+        actions.accept_image(house.steward, image)
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Image.objects.filter(pk=image.pk).update(state="accepted", decided_at="2026-01-01T00:00Z")
+    clean = house.image(house.person(), state="proposed")
+    assert actions.accept_image(house.steward, clean).state == "accepted"
+
+
+def test_a_decision_is_made_once_and_stays_on_record(house: Any) -> None:
+    image = house.image(house.person(), state="proposed")
+    with pytest.raises(Invalid, match="reason_missing"):
+        actions.refuse_image(house.steward, image, "  ")
+    actions.refuse_image(house.steward, image, "it moved")
+    for act in (lambda: actions.accept_image(house.steward, image), lambda: actions.refuse_image(house.steward, image, "again")):
+        with pytest.raises(Conflict, match="image_decided"):
+            act()
+    assert [(row.verdict, row.by, row.reason) for row in Decision.objects.all()] == [("refused", house.steward.email, "it moved")]
+
+
+def test_without_consent_nothing_is_accepted(house: Any) -> None:
+    from registry.consent import actions as consent
+
+    person = house.person()
+    image = house.image(person, state="proposed")
+    consent.record(person, "expired")
+    with pytest.raises(Denied, match="no_consent"):
+        actions.accept_image(house.steward, image)
+    house.world.consent(person)
+    assert actions.accept_image(house.steward, image).state == "accepted"
+
+
+def test_several_are_taken_together_or_none(house: Any) -> None:
+    good, bad = house.image(house.person(), state="proposed"), house.image(house.person(), state="proposed", deface_verdict="withheld")
+    with pytest.raises(Denied):
+        actions.accept_images(house.steward, [good, bad])
+    assert not Image.objects.filter(state="accepted").exists()
+    actions.accept_images(house.steward, [good])
+    assert Image.objects.filter(state="accepted").count() == 1
+
+
+def test_two_living_images_never_have_one_name(house: Any) -> None:
+    person = house.person()
+    image = house.image(person)
+    with pytest.raises(IntegrityError), transaction.atomic():
+        house.image(person)
+    Image.objects.filter(pk=image.pk).update(state="refused")
+    assert house.image(person).bids_path == image.bids_path

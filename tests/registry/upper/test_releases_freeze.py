@@ -1,0 +1,188 @@
+"""A release: who is in it, that it never changes, that it can be rebuilt byte for byte, and that what is wrong with it stops it."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from registry.clinical import actions as clinical
+from registry.consent import actions as consent
+from registry.imaging import store
+from registry.releases import actions, freezing, tree
+from registry.releases.models import Release
+from registry.rules import Conflict, Denied
+from registry.runs import ledger, runner
+from registry.runs.models import Run
+
+pytestmark = pytest.mark.django_db(databases="__all__")
+DAY = date(2021, 3, 4)
+EDSS = {"edss_total": 3.0, "edss_ambulation": 500}
+
+
+def frozen(house: Any, carried: Any, state: str = "validated") -> Release:
+    release = actions.freeze(house.steward, house.dataset, "next")
+    carried.work()
+    release.refresh_from_db()
+    assert release.state == state, release.validator
+    return release
+
+
+def labels(release: Release) -> set[str]:
+    return set(release.people.filter(tombstone=False).values_list("label", flat=True))
+
+
+def test_it_holds_those_whose_consent_holds_and_nobody_else(house: Any, carried: Any) -> None:
+    here, never, expired, ended, refused = house.person(), house.person(None), house.person(None), house.person(), house.person()
+    house.world.consent(expired, valid_until=timezone.now().date() - timedelta(days=1))
+    consent.record(ended, "expired")
+    for person in (here, never, expired, ended):
+        house.image(person)
+    house.image(refused, state="proposed")
+    assert labels(frozen(house, carried)) == {here.label}
+    house.world.consent(ended)
+    assert labels(frozen(house, carried)) == {here.label, ended.label}
+
+
+def test_the_same_people_give_the_same_bytes(house: Any, carried: Any) -> None:
+    for _ in range(2):
+        person = house.person()
+        house.image(person)
+        clinical.record(house.contributor, [clinical.Row(person.visits.get(), "edss", EDSS)])
+    first, second = frozen(house, carried), frozen(house, carried)
+    assert (first.number, second.number) == (1, 2)
+    differing = set(rows_of(first)) ^ set(rows_of(second))
+    assert {path for path, _ in differing} == {"README"}  # which says the number
+    rebuilt = [(entry.path, entry.part().digest, entry.part().bytes) for entry in freezing.entries(first)]
+    assert freezing.digest(rebuilt) == first.sha256
+    edss = next(entry.text for entry in freezing.entries(first) if entry.path == "phenotype/edss_m00.tsv")
+    assert edss is not None and b"edss_fs_mismatch" in edss and edss.count(b"\n") == 3
+
+
+def rows_of(release: Release) -> list[tuple[str, str]]:
+    return list(release.files.values_list("path", "sha256"))
+
+
+def test_what_changes_afterwards_does_not_change_it(house: Any, carried: Any) -> None:
+    person = house.person()
+    house.image(person)
+    first = frozen(house, carried)
+    clinical.record(house.contributor, [clinical.Row(person.visits.get(), "edss", EDSS)])
+    house.image(person, suffix="T2w")
+    again = [(entry.path, entry.part().digest, entry.part().bytes) for entry in freezing.entries(first)]
+    assert freezing.digest(again) == first.sha256
+    second = frozen(house, carried)
+    assert {path for path, _ in set(rows_of(second)) - set(rows_of(first))} >= {"phenotype/edss_m00.tsv", "phenotype/edss_m00.json"}
+
+
+def test_a_table_of_many_treatments_is_one_row_a_visit(house: Any, carried: Any) -> None:
+    person = house.person()
+    house.image(person)
+    given = [
+        clinical.Row(person.visits.get(), "treatment", {"substance": name, "start_day": day}, n)
+        for n, (name, day) in enumerate([("fingolimod", -9), ("none", 4)], 1)
+    ]
+    clinical.record(house.contributor, given)
+    release = frozen(house, carried)
+    table = next(entry.text for entry in freezing.entries(release) if entry.path == "phenotype/treatment_m00.tsv")
+    assert table is not None
+    header, line = table.decode().splitlines()
+    cells = dict(zip(header.split("\t"), line.split("\t"), strict=True))
+    assert (cells["substance_1"], cells["start_day_2"], cells["dose_1"], cells["session_id"]) == ("fingolimod", "4", "n/a", "ses-m00")
+
+
+def test_the_validator_takes_several_visits_with_every_instrument(house: Any, carried: Any) -> None:
+    for _ in range(2):
+        person = house.person()
+        for label, day in (("m00", DAY), ("m12", DAY + timedelta(days=365))):
+            visit = house.visit(person, label, day)
+            house.image(person, visit)
+            rows = [("edss", EDSS), ("course", {"course": "RRMS"}), ("treatment", {"substance": "none"}), ("relapse", {"onset_day": -9})]
+            clinical.record(house.contributor, [clinical.Row(visit, name, values) for name, values in rows])
+    release = frozen(house, carried)
+    tables = {path for path, _ in rows_of(release) if path.startswith("phenotype/") and path.endswith(".tsv")}
+    assert tables == {f"phenotype/{name}_{label}.tsv" for name in ("edss", "course", "treatment", "relapse") for label in ("m00", "m12")}
+
+
+def test_a_store_that_rots_stops_the_release(house: Any, carried: Any) -> None:
+    person = house.person()
+    image = house.image(person)
+    path = store.path(person, image.files.first().sha256)
+    good = path.read_bytes()
+    path.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
+    release = actions.freeze(house.steward, house.dataset)
+    run = Run.objects.get(pk=release.run_id)
+    assert runner.carry(str(run.pk)) == "dead"
+    run.refresh_from_db()
+    release.refresh_from_db()
+    assert (run.code, release.state) == ("store_damaged", "failed")
+    path.write_bytes(good)
+    assert frozen(house, carried).number == 2
+
+
+def test_what_the_validator_refuses_is_not_given_out(house: Any, carried: Any) -> None:
+    person = house.person()
+    image = house.image(person)
+    image.files.filter(path__endswith="nii.gz").update(path=f"sub-{person.label}/ses-m00/anat/sub-{person.label}_ses-m00_T1wrong.nii.gz")
+    release = frozen(house, carried, "invalid")
+    assert release.validator["errors"] > 0 and freezing.newest(house.dataset) is None
+    image.files.filter(path__endswith="nii.gz").update(path=image.bids_path)
+    assert frozen(house, carried) == freezing.newest(house.dataset)
+
+
+def test_nothing_of_the_tree_is_left_behind(house: Any, carried: Any) -> None:
+    house.image(house.person())
+    frozen(house, carried)
+    trees = Path(settings.MYELIN_ZONES["store"]) / freezing.TREES
+    assert list(trees.iterdir()) == []
+
+
+def test_somebody_who_leaves_while_it_is_made_is_not_in_it(house: Any) -> None:
+    stays, leaves = house.person(), house.person()
+    for person in (stays, leaves):
+        house.image(person)
+    release = actions.freeze(house.steward, house.dataset)
+    run = ledger.claim("test:1:a", run_id=release.run_id)
+    assert run is not None
+    report = actions.work_freeze(run, lambda: None)
+    actions.withdraw(house.steward, leaves)
+    with pytest.raises(freezing.Moved), transaction.atomic():
+        actions.record_freeze(run, report)
+    report = actions.work_freeze(run, lambda: None)
+    with transaction.atomic():
+        actions.record_freeze(run, report)
+    release.refresh_from_db()
+    assert (release.state, labels(release)) == ("validated", {stays.label})
+
+
+def test_one_release_at_a_time_and_none_of_nothing(house: Any) -> None:
+    with pytest.raises(Conflict, match="nothing_to_release"):
+        actions.freeze(house.steward, house.dataset)
+    house.image(house.person())
+    actions.freeze(house.steward, house.dataset)
+    with pytest.raises(Conflict, match="release_in_progress"):
+        actions.freeze(house.steward, house.dataset)
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Release.objects.create(dataset=house.dataset, number=9, version="x", created_by="nobody")
+
+
+def test_only_the_steward_freezes(house: Any) -> None:
+    house.image(house.person())
+    other = house.world.dataset(house.site)
+    for who in (house.contributor, house.world.user(), house.world.steward(other)):
+        with pytest.raises(Denied):
+            actions.freeze(who, house.dataset)
+    assert actions.freeze(house.steward, house.dataset).state == "freezing"
+
+
+def test_derivatives_get_a_description_of_their_own(house: Any, carried: Any) -> None:
+    assert tree.derivatives_in(["derivatives/annotations/sub-x/a.nii.gz", "sub-x/b", "derivatives/x"]) == {"annotations"}
+    entries = tree.shared({"name": "N", "description": "", "licence": "CC0", "version": "1", "slug": "n"}, [], ["annotations"])
+    assert [entry.path for entry in entries if entry.path.startswith("derivatives")] == ["derivatives/annotations/dataset_description.json"]
+    assert all(hashlib.sha256(entry.text or b"").hexdigest() == entry.sha256 for entry in entries)

@@ -1,0 +1,222 @@
+"""A departure: what ends at once, what is gone afterwards, that a killed one is finished, and that nobody else loses anything."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import pyrage
+import pytest
+from django.conf import settings
+
+from registry.audit.models import Line
+from registry.clinical import actions as clinical
+from registry.clinical.models import ClinicalRecord
+from registry.imaging import queries as imaging
+from registry.imaging import store
+from registry.imaging.models import Image
+from registry.intake import actions as intake
+from registry.releases import actions, freezing, leaving, packing
+from registry.releases.models import Notice, Package, Release, Withdrawal
+from registry.rules import Conflict, Denied
+from registry.runs.models import Mail, Run
+from registry.subjects.models import SourceIdentifier
+
+pytestmark = pytest.mark.django_db(databases="__all__")
+
+
+@pytest.fixture
+def told(house: Any, carried: Any) -> Any:
+    """Two people in release 1, and two recipients: one downloaded, one only had the package built."""
+    house.leaver, house.stayer = house.person("GRU", "LEAVES-123"), house.person("GRU")
+    for person in (house.leaver, house.stayer):
+        house.image(person, seed="byte-identical")
+    clinical.record(house.contributor, [clinical.Row(house.leaver.visits.get(), "edss", {"edss_total": 4.5})])
+    house.first = house.release()
+    house.packages = []
+    for _ in range(2):
+        key = str(pyrage.x25519.Identity.generate().to_public())
+        right = house.world.entitled(house.dataset, house.steward, recipient_key=key)
+        house.packages.append(actions.build_package(right.user, right))
+    carried.work()
+    actions.start_download(house.packages[0].entitlement.user, fresh(house.packages[0]), (0, 1))
+    Mail.objects.all().delete()
+    return house
+
+
+def fresh(row: Any) -> Any:
+    return type(row).objects.get(pk=row.pk)
+
+
+def gone(house: Any, carried: Any) -> Withdrawal:
+    withdrawal = actions.withdraw(house.contributor, house.leaver)
+    carried.work()
+    return fresh(withdrawal)
+
+
+def test_at_once(told: Any) -> None:
+    actions.withdraw(told.contributor, told.leaver)
+    assert {fresh(package).state for package in told.packages} == {"dead"}
+    assert set(imaging.images(told.steward).values_list("visit__participant", flat=True)) == {told.stayer.pk}
+    assert packing.gone(told.packages[0].pk) == ("participant_withdrawn", "This package is not there any more.")
+    for package in told.packages:
+        with pytest.raises(Denied):
+            actions.start_download(package.entitlement.user, fresh(package), (0, 1))
+    assert not policy_covers(told)
+
+
+def policy_covers(house: Any) -> bool:
+    from registry.access import policy
+
+    return policy.covered(house.packages[0].entitlement).filter(pk=house.leaver.pk).exists()
+
+
+def test_afterwards_nothing_is_left_and_nobody_else_lost_anything(told: Any, carried: Any, home: Path) -> None:
+    withdrawal = gone(told, carried)
+    assert withdrawal.state == "done" and set(withdrawal.steps) == set(leaving.ORDER)
+    assert not store.folder(told.leaver).exists()
+    assert not any(packing.place(package.pk).exists() for package in told.packages)
+    second = Release.objects.get(number=2)
+    assert (second.state, list(second.people.values_list("label", flat=True))) == ("validated", [told.stayer.label])
+    # The other's byte-identical volume is untouched: the old release still rebuilds, but for the tombstones.
+    for release in (told.first, second):
+        for entry in freezing.entries(release):
+            part = entry.part()
+            assert part.file is None or store.digest(part.file) == part.sha256
+    dead = told.first.files.filter(tombstone=True)
+    assert dead.exists() and set(dead.values_list("participant", flat=True)) == {told.leaver.pk}
+    assert not ClinicalRecord.objects.filter(visit__participant=told.leaver).exists()
+    assert not SourceIdentifier.objects.filter(link=told.leaver.link).exists() and fresh(told.leaver).link is None
+    traces = [path for path in home.rglob("*") if path.is_file() and path.suffix != ".sqlite3" and mentions(path, told.leaver)]
+    assert traces == []
+
+
+def mentions(path: Path, person: Any) -> bool:
+    text = path.name.encode() + path.read_bytes()
+    return any(word.encode() in text for word in (person.label, person.code, person.key, "LEAVES-123"))
+
+
+def test_every_past_recipient_is_told_once(told: Any, carried: Any) -> None:
+    withdrawal = gone(told, carried)
+    (notice,) = Notice.objects.all()
+    assert notice.user == told.packages[0].entitlement.user and notice.label == told.leaver.label
+    files = {row["sha256"] for row in notice.files}
+    assert told.first.files.filter(participant=told.leaver, path__endswith="nii.gz").get().sha256 in files
+    assert all(told.leaver.label in row["path"] for row in notice.files)
+    letters = list(Mail.objects.filter(to=notice.user.email, subject__contains="left"))
+    assert len(letters) == 1 and told.leaver.label not in letters[0].body and told.leaver.code not in letters[0].body
+    with pytest.raises(Denied):
+        actions.acknowledge(told.packages[1].entitlement.user, notice)
+    first = actions.acknowledge(notice.user, notice).acknowledged_at
+    assert first and actions.acknowledge(notice.user, notice).acknowledged_at == first
+    assert withdrawal.certificate is not None and withdrawal.certificate["recipients"] == 1
+    assert "LEAVES-123" not in str(withdrawal.certificate) and told.leaver.code not in str(withdrawal.certificate)
+
+
+@pytest.mark.parametrize("killed_at", range(1, 7))
+def test_killed_at_any_step_it_is_finished_later(killed_at: int, told: Any, carried: Any, monkeypatch: Any) -> None:
+    class Killed(BaseException):
+        pass
+
+    withdrawal = actions.withdraw(told.contributor, told.leaver)
+    run, calls = Run.objects.get(pk=withdrawal.run_id), [0]
+    for name, step in list(leaving.STEPS.items()):
+        monkeypatch.setitem(leaving.STEPS, name, dying(step, killed_at, calls, Killed))
+    while True:
+        try:
+            certificate = actions.work_withdraw(run, lambda: None)
+            break
+        except Killed:
+            continue
+    actions.record_withdraw(run, certificate)
+    assert fresh(withdrawal).state == "done" and not store.folder(told.leaver).exists()
+    assert Release.objects.filter(state="validated").count() == 2 and Notice.objects.count() == 1
+    assert Mail.objects.filter(subject__contains="left").count() == 1
+
+
+def dying(step: Any, killed_at: int, calls: list[int], death: type[BaseException]) -> Any:
+    """The step, done but not yet written down when death comes."""
+
+    def do(withdrawal: Withdrawal, beat: Any) -> Any:
+        told = step(withdrawal, beat)
+        calls[0] += 1
+        if calls[0] == killed_at:
+            raise death
+        return told
+
+    return do
+
+
+def test_a_departure_whose_run_died_is_begun_again(told: Any, carried: Any) -> None:
+    withdrawal = actions.withdraw(told.contributor, told.leaver)
+    Run.objects.filter(pk=withdrawal.run_id).update(state="dead", code="x", finished_at=withdrawal.at)
+    assert actions.tick()["withdrawals"] == 1 and actions.tick()["withdrawals"] == 0
+    carried.work()
+    assert fresh(withdrawal).state == "done"
+
+
+def test_what_waits_and_what_is_processed_ends_too(house: Any, carried: Any) -> None:
+    person = house.person(patient_id="LEAVES-124")
+    house.visit(person)
+    upload = intake.begin_upload(house.contributor, house.dataset, house.site)
+    body = b"a scan"
+    import io
+
+    intake.receive_file(house.contributor, upload, 1, "", io.BytesIO(body), len(body), hashlib.sha256(body).hexdigest())
+    intake.complete_upload(house.contributor, upload, 1, len(body))
+    from datetime import date
+
+    carried.sort(str(upload.pk), [("LEAVES-124", date(2021, 3, 4))])
+    actions.withdraw(house.contributor, person)
+    carried.work()
+    carried.studies()
+    study = upload.studies.get()
+    assert (study.state, study.code, study.participant_code) == ("refused", "participant_withdrawn", "")
+    assert not Image.objects.exists() and not store.folder(person).exists()
+    intake.tick()
+    assert list(Path(settings.MYELIN_ZONES["quarantine"]).iterdir()) == []
+
+
+def test_somebody_who_left_is_not_taken_in_again_by_their_scans(house: Any, carried: Any) -> None:
+    person = house.person(patient_id="LEAVES-125")
+    house.visit(person)
+    actions.withdraw(house.contributor, person)
+    carried.work()
+    upload = intake.begin_upload(house.contributor, house.dataset, house.site)
+    import io
+    from datetime import date
+
+    intake.receive_file(house.contributor, upload, 1, "", io.BytesIO(b"x"), 1, hashlib.sha256(b"x").hexdigest())
+    intake.complete_upload(house.contributor, upload, 1, 1)
+    carried.sort(str(upload.pk), [("LEAVES-125", date(2021, 3, 4))])
+    assert upload.studies.get().code == "participant_withdrawn" and not Run.objects.filter(kind="study").exists()
+
+
+def test_the_last_one_leaves_without_a_new_release(house: Any, carried: Any) -> None:
+    house.leaver = house.person()
+    house.image(house.leaver)
+    house.release()
+    withdrawal = gone(house, carried)
+    assert withdrawal.state == "done" and withdrawal.steps["released"]["nobody_left"] and Release.objects.count() == 1
+
+
+def test_who_may_withdraw_whom(told: Any) -> None:
+    lund = told.world.site("lund", "SE")
+    told.dataset.sites.add(lund)
+    researcher = told.packages[0].entitlement.user
+    for who in (told.world.contributor(told.dataset, lund), researcher, told.world.steward(told.world.dataset(told.site))):
+        with pytest.raises(Denied):
+            actions.withdraw(who, told.leaver)
+    actions.withdraw(told.steward, told.leaver)
+    with pytest.raises(Conflict, match="already_withdrawn"):
+        actions.withdraw(told.steward, told.leaver)
+    assert Line.objects.filter(act="participant.withdraw").count() == 1
+
+
+def test_garbage_is_what_no_row_names(told: Any) -> None:
+    keep = store.held(told.stayer)
+    store.put(told.stayer, b"left over", hashlib.sha256(b"left over").hexdigest())
+    assert actions.sweep_store() == 0  # younger than a day: it may be on its way
+    assert actions.sweep_store(older_than_s=-1) == 1 and store.held(told.stayer) == keep
+    assert Package.objects.count() == 2

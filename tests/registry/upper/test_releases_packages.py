@@ -1,0 +1,215 @@
+"""A package holds exactly those whom the entitlement covers, opens with one key, and is refused when anything about that is no longer so."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import tarfile
+from datetime import timedelta
+from typing import Any
+
+import pyrage
+import pytest
+from django.utils import timezone
+
+from registry.access import actions as access
+from registry.access.models import Entitlement
+from registry.consent import actions as consent
+from registry.imaging import store
+from registry.releases import actions, packing, sealing
+from registry.releases.models import Package
+from registry.rules import Conflict, Denied
+from registry.runs import ledger, runner
+from registry.runs.models import Run
+
+pytestmark = pytest.mark.django_db(databases="__all__")
+
+
+@pytest.fixture
+def key() -> Any:
+    return pyrage.x25519.Identity.generate()
+
+
+@pytest.fixture
+def released(house: Any) -> Any:
+    """Three people in release 1: two for general use, one for ancestry research only."""
+    house.people = [house.person("GRU"), house.person("HMB"), house.person("POA")]
+    for person in house.people:
+        house.image(person)
+    house.release()
+    return house
+
+
+@pytest.fixture
+def right(released: Any, key: Any) -> Entitlement:
+    granted: Entitlement = released.world.entitled(released.dataset, released.steward, recipient_key=str(key.to_public()))
+    return granted
+
+
+def built(right: Entitlement, carried: Any) -> Package:
+    package = actions.build_package(right.user, right)
+    carried.work()
+    package.refresh_from_db()
+    assert package.state == "ready", package.reason
+    return package
+
+
+def opened(package: Package, key: Any) -> dict[str, bytes]:
+    plain = pyrage.decrypt(packing.place(package.pk).read_bytes(), [key])
+    with tarfile.open(fileobj=io.BytesIO(plain)) as tar:
+        return {member.name: tar.extractfile(member).read() for member in tar}  # type: ignore[union-attr]
+
+
+def test_it_holds_whom_consent_covers(released: Any, right: Entitlement, key: Any, carried: Any) -> None:
+    package = built(right, carried)
+    files = opened(package, key)
+    told = {name.split("/")[1].split("_")[0] for name in files if "/sub-" in name}
+    assert told == {f"sub-{person.label}" for person in released.people[:2]}
+    assert set(package.people.values_list("participant", flat=True)) == {person.pk for person in released.people[:2]}
+    everything = b"".join(files.values())
+    assert released.people[2].label.encode() not in everything
+    assert all(person.code.encode() not in everything for person in released.people)
+
+
+def test_its_papers_are_inside_and_the_manifest_is_signed(released: Any, right: Entitlement, key: Any, carried: Any) -> None:
+    package = built(right, carried)
+    files = opened(package, key)
+    root = f"{released.dataset.slug}-1.0.0"
+    assert right.user.email.encode() in files[f"{root}/DATA_USE_NOTICE.txt"] and files[f"{root}/.gitignore"] == b"*\n"
+    assert b"You keep the data to yourself." in files[f"{root}/TERMS.txt"]
+    manifest = json.loads(files[f"{root}/MANIFEST.json"])
+    signature = files[f"{root}/MANIFEST.sig"].decode().strip()
+    public = sealing.public_key(packing.key_file())
+    assert sealing.verify(manifest, signature, public) and manifest == package.manifest
+    assert not sealing.verify({**manifest, "ends": "2999-01-01"}, signature, public)
+    for row in manifest["files"]:
+        data = files[row["path"]]
+        assert (sealing.hashlib.sha256(data).hexdigest(), len(data)) == (row["sha256"], row["bytes"])
+
+
+def test_plaintext_lies_nowhere_but_in_the_store(released: Any, right: Entitlement, carried: Any, home: Any) -> None:
+    package = built(right, carried)
+    image = next(row for row in package.manifest["files"] if row["path"].endswith("nii.gz"))
+    found = [path for path in home.rglob("*") if path.is_file() and sealing.hashlib.sha256(path.read_bytes()).hexdigest() == image["sha256"]]
+    assert [path.relative_to(home).parts[0] for path in found] == ["store"]
+
+
+@pytest.mark.parametrize("spoil", ["flip", "cut", "drop", "swap", "another key"])
+def test_what_was_tampered_with_does_not_open(spoil: str, right: Entitlement, key: Any, carried: Any) -> None:
+    package = built(right, carried)
+    whole = packing.place(package.pk).read_bytes()
+    assert pyrage.decrypt(whole, [key])
+    middle = len(whole) // 2
+    other = {"flip": whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :], "cut": whole[:-20], "drop": whole[:middle] + whole[middle + 9 :]}
+    other["swap"] = whole[:300] + whole[middle : middle + 99] + whole[399:middle] + whole[300:399] + whole[middle + 99 :]
+    with pytest.raises(pyrage.DecryptError):
+        pyrage.decrypt(other.get(spoil, whole), [key if spoil != "another key" else pyrage.x25519.Identity.generate()])
+
+
+def test_the_same_again_is_the_same_package(right: Entitlement, carried: Any) -> None:
+    package = built(right, carried)
+    assert actions.build_package(right.user, right).pk == package.pk
+    assert Package.objects.count() == 1
+
+
+def test_only_its_holder_builds_it(released: Any, right: Entitlement) -> None:
+    for who in (released.steward, released.world.user()):
+        with pytest.raises(Denied, match="not_yours"):
+            actions.build_package(who, right)
+    assert actions.build_package(right.user, right).state == "building"
+
+
+def test_an_entitlement_that_is_over_builds_nothing(released: Any, right: Entitlement, carried: Any) -> None:
+    actions.build_package(right.user, right)
+    Entitlement.objects.filter(pk=right.pk).update(starts=timezone.now() - timedelta(days=9), ends=timezone.now() - timedelta(days=1))
+    run = Run.objects.get(kind="package")
+    assert runner.carry(str(run.pk)) == "dead"
+    package = Package.objects.get()
+    assert (package.state, package.code) == ("failed", "entitlement_ended")
+    right.refresh_from_db()
+    with pytest.raises(Denied, match="entitlement_ended"):
+        actions.build_package(right.user, right)
+
+
+def test_somebody_who_leaves_while_it_is_packed_is_not_given_out(released: Any, right: Entitlement, carried: Any) -> None:
+    package = actions.build_package(right.user, right)
+    run = ledger.claim("test:1:a", run_id=package.run_id)
+    assert run is not None
+    result = actions.work_package(run, lambda: None)
+    actions.withdraw(released.steward, released.people[0])
+    with pytest.raises(Denied, match="consent_denies"):
+        ledger.commit(run, lambda held: actions.record_package(held, result))
+    assert ledger.fail(run, "consent_denies", "left", again=False) == "dead"
+    package.refresh_from_db()
+    assert (package.state, package.people.count()) == ("failed", 0)
+    actions.tick()
+    assert not packing.place(package.pk).exists()
+    carried.work()
+    assert built(right, carried).people.count() == 1
+
+
+def test_a_store_file_that_rots_is_not_packed(released: Any, right: Entitlement) -> None:
+    person = released.people[0]
+    volume = store.path(person, released.dataset.releases.get().files.filter(participant=person, path__endswith="nii.gz").get().sha256)
+    volume.write_bytes(os.urandom(volume.stat().st_size))
+    package = actions.build_package(right.user, right)
+    assert runner.carry(str(package.run_id)) == "ready"  # to be tried again
+    package.refresh_from_db()
+    assert package.state == "building" and not packing.place(package.pk).exists()
+
+
+@pytest.mark.parametrize("change", ["narrowed away", "narrowed, still covered", "expired", "over its end", "leaves", "revoked", "disabled", "ended"])
+def test_every_chunk_asks_again(change: str, released: Any, right: Entitlement, carried: Any) -> None:
+    package, person = built(right, carried), released.people[0]
+    assert packing.gone(package.pk) is None
+    evidence = {"evidence_sha256": "c" * 64}
+    now = timezone.now()
+    match change:
+        case "narrowed away":
+            consent.record(person, "narrowed", "POA", **evidence)
+        case "narrowed, still covered":
+            consent.record(person, "narrowed", "HMB", **evidence)
+        case "expired":
+            consent.record(person, "expired")
+        case "over its end":
+            consent.record(person, "renewed", "GRU", valid_until=now.date() - timedelta(days=1), **evidence)
+        case "leaves":
+            actions.withdraw(released.steward, person)
+        case "revoked":
+            access.revoke_entitlement("system:test", right, "test")
+        case "disabled":
+            access.disable_account("system:test", right.user)
+        case "ended":
+            Entitlement.objects.filter(pk=right.pk).update(starts=now - timedelta(days=2), ends=now)
+    codes = {"leaves": "participant_withdrawn", "revoked": "entitlement_revoked", "disabled": "not_signed_in", "ended": "entitlement_ended"}
+    expected = None if change == "narrowed, still covered" else codes.get(change, "consent_denies")
+    why = packing.gone(package.pk)
+    assert (why and why[0]) == expected
+
+
+def test_a_consent_that_comes_to_its_end_by_itself_ends_the_package(released: Any, key: Any, carried: Any) -> None:
+    """No event is recorded on that day: the end was known when the package was made, and is compared for every chunk."""
+    today = timezone.now().date()
+    consent.record(released.people[0], "renewed", "GRU", valid_until=today, evidence_sha256="d" * 64)
+    right = released.world.entitled(released.dataset, released.steward, recipient_key=str(key.to_public()))
+    package = built(right, carried)
+    assert packing.gone(package.pk) is None
+    ends = package.people.get(participant=released.people[0]).consent_ends
+    assert ends is not None and ends.date() == today + timedelta(days=1)
+    package.people.update(consent_ends=timezone.now() - timedelta(seconds=1))
+    assert packing.gone(package.pk) is None  # the full question still says yes today: the mark only makes it be asked
+
+
+def test_one_query_a_chunk(right: Entitlement, carried: Any, django_assert_max_num_queries: Any) -> None:
+    package = built(right, carried)
+    with django_assert_max_num_queries(1):
+        assert packing.gone(package.pk) is None
+
+
+def test_a_release_that_is_not_validated_is_not_given_out(released: Any, right: Entitlement) -> None:
+    released.dataset.releases.update(state="invalid")
+    with pytest.raises(Conflict, match="release_not_validated"):
+        actions.build_package(right.user, right, released.dataset.releases.get())
+    with pytest.raises(Conflict, match="no_release"):
+        actions.build_package(right.user, right)
