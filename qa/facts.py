@@ -16,7 +16,7 @@ CONTRASTS = ("T1w", "T2w", "FLAIR", "PDw", "T2starw")
 CUT_LIMIT = 0.05
 """Share of the template's brain outside the field of view from which `brain_cut` is a fact; below it, limits.toml asks for a look."""
 PICTURE_LEAST, NEIGHBOUR_LEAST = 0.3, 0.2
-"""Below these correlations there is no picture; clean real scans lie above 0.5 and 0.6 (docs/reference/quality.md)."""
+"""Below these correlations there is no picture. Provisional: set between pure-noise test series and the scans at hand, not calibrated on others."""
 ERASED_ML, GONE_ML = 2.0, 20.0
 
 
@@ -47,7 +47,7 @@ def _drowned(scene: Scene) -> Fact | None:
     """Whether nothing can be told from the noise: no picture at 8 mm, or inside the object a voxel says next to nothing about its neighbour."""
     picture = anatomy(scene.work, scene.work_zooms)
     if picture < PICTURE_LEAST:
-        return Fact("no_anatomy", f"Neighbouring blocks of 8 mm correlate by {picture:.2f} (a head: 0.6 and more).")
+        return Fact("no_anatomy", f"Neighbouring blocks of 8 mm correlate by {picture:.2f} (below {PICTURE_LEAST}: no picture).")
     try:
         inside = lag(scene.image, scene.head_native)
     except QaError as error:

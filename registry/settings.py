@@ -42,7 +42,7 @@ try:
     DATABASES = {
         "default": env.database(_E.get("DATABASE_URL", ""), MYELIN_HOME / "registry.sqlite3", "DATABASE_URL"),
         "vault": env.database(_E.get("VAULT_URL", ""), MYELIN_HOME / "vault.sqlite3", "VAULT_URL"),
-        "cache": env.database(_E.get("DATABASE_URL", ""), MYELIN_HOME / "cache.sqlite3", "DATABASE_URL"),
+        "cache": env.sqlite(MYELIN_HOME / "cache.sqlite3"),
     }
     CACHES = {"default": env.cache(_E.get("CACHE_URL", ""))}
     MYELIN_MAIL = env.email(_E.get("EMAIL_URL", ""), MYELIN_ZONES["mail"])

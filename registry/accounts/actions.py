@@ -17,7 +17,7 @@ from registry.accounts import keys
 from registry.accounts.models import Agreement, Dataset, Kind, Role, Site, Token, User
 from registry.rules import Conflict, Invalid
 
-SCOPES = ("read", "write")
+SCOPES = ("read", "write", "download", "decide", "admin")
 
 
 def tidy(thing: Model) -> None:
@@ -99,7 +99,7 @@ def add_token(user: User, name: str, scopes: Iterable[str] = ("read",), days: in
     """A token and its text, which is shown this once and kept nowhere. Raises Invalid for unknown scopes or more than a year."""
     wanted = sorted(set(scopes))
     if not wanted or set(wanted) - set(SCOPES) or not 1 <= days <= 366:
-        raise Invalid("invalid_token", "A token has scopes among read and write, and lives 1 to 366 days.", "Ask for what exists.")
+        raise Invalid("invalid_token", f"A token has scopes among {', '.join(SCOPES)}, and lives 1 to 366 days.", "Ask for what exists.")
     text = "myelin_" + secrets.token_urlsafe(32)
     digest = hashlib.sha256(text.encode()).hexdigest()
     token = Token(user=user, name=name[:80], hash=digest, scopes=wanted, expires_at=timezone.now() + timedelta(days=days))

@@ -20,7 +20,6 @@ from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer, Serializer
 from rest_framework.views import APIView
 
-from registry.accounts import actions as accounts
 from registry.accounts import limits
 from registry.accounts.models import Token, User
 from registry.accounts.throttles import PerUser
@@ -41,7 +40,7 @@ class InScope(BasePermission):
             return True
         plain = "read" if request.method in SAFE_METHODS else "write"
         wanted = getattr(view, "scopes", {}).get(request.method, plain)
-        if (wanted if wanted in accounts.SCOPES else plain) not in request.auth.scopes:
+        if wanted not in request.auth.scopes:
             raise ScopeMissing
         return True
 

@@ -9,7 +9,7 @@ from registry.api import errors, urls
 from registry.intake import matching
 
 ROOT = Path(__file__).resolve().parents[3]
-PAGE = next(path for name in ("api.md", "api-first.md") if (path := ROOT / "docs" / "reference" / name).is_file())
+PAGE = ROOT / "docs" / "reference" / "api.md"
 HIDDEN = {("get", "/openapi.json"), ("get", "/docs")}
 
 

@@ -111,7 +111,7 @@ def package(world: Any) -> Package:
 
 @pytest.fixture
 def token(package: Package) -> str:
-    return access.issue_token(package.entitlement.user, "desk", ["read", "write"], 5)[1]
+    return access.issue_token(package.entitlement.user, "desk", ["read", "write", "download"], 5)[1]
 
 
 def ask(server: str, package: Package, token: str, **headers: str) -> requests.Response:
@@ -140,8 +140,8 @@ def test_whole_and_in_ranges_it_is_the_same(server: str, package: Package, token
 
 
 def test_nobody_else_gets_a_byte(server: str, package: Package, token: str, world: Any) -> None:
-    stranger = access.issue_token(world.user("stranger"), "desk", ["read", "write"], 5)[1]
-    steward = access.issue_token(world.steward(package.release.dataset), "desk", ["read", "write"], 5)[1]
+    stranger = access.issue_token(world.user("stranger"), "desk", ["read", "write", "download"], 5)[1]
+    steward = access.issue_token(world.steward(package.release.dataset), "desk", ["read", "write", "download"], 5)[1]
     assert ask(server, package, stranger).status_code == 404
     assert ask(server, package, steward).status_code == 403
     assert requests.get(f"{server}/api/v1/packages/{package.pk}/download", timeout=10).status_code == 401
