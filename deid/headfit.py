@@ -1,0 +1,180 @@
+"""Is this really a head, and does it lie where the alignment says? Asked of outlines, which the alignment never looked at.
+
+The alignment made grey values predict each other; here the volume's own outline of signal is laid over the template's head and brain, above the face
+(whose shape differs between people, and which may be gone). Overlaps are counted on a 4 mm grid, inside the common field of view only.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deid import facezones
+from spatial import affines, pyramid, templates
+from spatial.affines import Matrix
+from spatial.register import Alignment
+from spatial.resample import resample
+from spatial.volumes import Volume
+
+Mask = NDArray[np.bool_]
+GRID_MM = 4.0
+SKULL_FROM = 90  # template slice above which a head is mostly skull and brain
+
+SMALLEST_SCALE, LARGEST_SCALE, LARGEST_TURN_DEG = 0.72, 1.28, 50.0
+LEAST_BRAIN_ML, LEAST_SIGNAL = 250.0, 0.8
+LEAST_DICE, LEAST_DICE_KNOWN = 0.85, 0.8  # 0.87 and more on 8 real heads aligned on their own; 0.83 with the head pitched 60 degrees
+LEAST_NMI, LEAST_NMI_TURNED = 1.05, 1.09
+# Largest over smallest stretch: 1.12 or less on 8 real and 13 made heads, 1.20 or more on two real phantoms, a ball and a bottle fitted to the template
+ROUNDEST = 1.17
+CROP_MM = 130.0  # a box with no longer edge is a crop, not a head
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How a volume lies on the template.
+
+    Principal `scale`, `rotation_deg`, `nmi`, `overlap` of the alignment; `head_dice`: own outline against the template's head (or, where fat is
+    suppressed, its brain) above the face; `brain_signal`: share of the template's brain in view that has signal; `brain_ml` of it in view;
+    `known`: aligned to a picture already known to be this head.
+    """
+
+    scale: tuple[float, float, float]
+    rotation_deg: float
+    nmi: float
+    overlap: float
+    head_dice: float
+    brain_signal: float
+    brain_ml: float
+    known: bool = False
+
+    @property
+    def plausible(self) -> bool:
+        """Whether a head can lie so, by size, shape, outline, signal and information together."""
+        size = self.scale[0] >= SMALLEST_SCALE and self.scale[2] <= LARGEST_SCALE and self.scale[2] <= ROUNDEST * self.scale[0]
+        outline = self.head_dice >= (LEAST_DICE_KNOWN if self.known else LEAST_DICE) and self.brain_signal >= LEAST_SIGNAL and self.brain_ml >= LEAST_BRAIN_ML
+        turned = self.rotation_deg > LARGEST_TURN_DEG
+        return bool(size and outline and self.nmi >= (LEAST_NMI_TURNED if turned else LEAST_NMI))
+
+    def as_json(self) -> dict[str, Any]:
+        """For the report."""
+        numbers = {name: round(float(getattr(self, name)), 4) for name in ("rotation_deg", "nmi", "overlap", "head_dice", "brain_signal", "brain_ml")}
+        return {**numbers, "scale": [round(s, 4) for s in self.scale]}
+
+
+@functools.cache
+def _coarse() -> tuple[Volume, Mask, Mask]:
+    """Template grid at 4 mm with head above the face and brain, and room around it."""
+    head = templates.head()
+    small = pyramid.shrink(Volume(head.head.astype(np.float32), head.volume.affine), GRID_MM)
+    brain = pyramid.shrink(Volume(head.brain.astype(np.float32), head.volume.affine), GRID_MM)
+    return small, small.data > 0.5, brain.data > 0.5
+
+
+def measure(volume: Volume, matrix: Matrix, found: Alignment, *, known: bool = False) -> Fit:
+    """Lay the volume's outline over the template. `matrix`: world of the volume -> world of the template.
+
+    `known`: it was aligned to a picture already known to be this head, so the outline of the brain alone (fat suppressed) will do.
+    """
+    grid, head, brain = _coarse()
+    small = pyramid.shrink(pyramid.shrunk(volume), GRID_MM)
+    back = affines.inverse(matrix)
+    own = resample(Volume(tissue(small).astype(np.float32), small.affine), grid, back).data > 0.5
+    seen = resample(Volume(np.ones(small.shape, dtype=np.float32), small.affine), grid, back).data > 0.5
+    above = seen & (np.arange(grid.shape[2]) >= SKULL_FROM / GRID_MM)[None, None, :]
+    dice = max(_dice(own & above, part & above) for part in ((head, brain) if known else (head,)))
+    inside = brain & seen
+    ml = abs(float(np.linalg.det((back @ grid.affine)[:3, :3]))) / 1000
+    signal = float((own & inside).sum()) / max(1.0, float(inside.sum()))
+    return Fit(found.scale, affines.angle_deg(matrix), found.nmi, found.overlap, dice, signal, float(inside.sum()) * ml, known)
+
+
+def _dice(a: Mask, b: Mask) -> float:
+    return 2 * float((a & b).sum()) / max(1.0, float(a.sum() + b.sum()))
+
+
+def tissue(volume: Volume) -> Mask:
+    """Voxels inside the outline of signal: above the threshold, and holes filled in slices along each axis."""
+    from scipy import ndimage
+
+    bright = pyramid.foreground(volume.mean3d().data)
+    out = bright.copy()
+    for axis in range(3):
+        for piece, source in zip(np.moveaxis(out, axis, 0), np.moveaxis(bright, axis, 0), strict=True):
+            piece |= ndimage.binary_fill_holes(source)
+    return np.asarray(out)
+
+
+def lookup(mask: Volume, like: Volume, matrix: Matrix) -> NDArray[np.uint8]:
+    """Bits of the template (nearest voxel; beyond its edge as at the edge) on the 3D grid of `like`; `matrix`: world of like -> world of the template."""
+    from scipy import ndimage
+
+    step = affines.inverse(mask.affine) @ matrix @ like.affine
+    out = np.empty(like.shape[:3], dtype=np.uint8)
+    ndimage.affine_transform(mask.data, step[:3, :3], step[:3, 3], output=out, output_shape=out.shape, order=0, mode="nearest", prefilter=False)
+    return out
+
+
+def margin_mm(gone: Mask, brain: Mask, affine: Matrix) -> float | None:
+    """Smallest distance between removed voxels and the brain, mm (centre to centre); None where one of them is not in view."""
+    from scipy import ndimage, spatial
+
+    brain_skin = np.argwhere(brain & ~ndimage.binary_erosion(brain))
+    if not gone.any() or not len(brain_skin):
+        return None
+    low, high = brain_skin.min(axis=0), brain_skin.max(axis=0)
+    around = np.ceil(15 / np.array(affines.zooms(affine))).astype(int)
+    box = tuple(slice(max(0, int(a)), int(b) + 1) for a, b in zip(low - around, high + around, strict=True))
+    gone_skin = np.argwhere(gone[box] & ~ndimage.binary_erosion(gone[box], border_value=1)) + [b.start for b in box]
+    if not len(gone_skin):
+        return None
+    away, _ = spatial.cKDTree(affines.apply(affine, brain_skin)).query(affines.apply(affine, gone_skin), distance_upper_bound=30.0)
+    return round(float(np.min(away)), 2) if np.isfinite(away).any() else 30.0
+
+
+def removed_ml(gone: Mask, volume: Volume) -> float:
+    """Millilitres of tissue (inside the outline of signal) in the removed zone, counted at about 2 mm."""
+    small = pyramid.shrunk(volume)
+    share = pyramid.shrink(Volume(gone.astype(np.float32), volume.affine), pyramid.LEVELS_MM[-1])
+    return round(float(share.data[tissue(small)].sum()) * abs(float(np.linalg.det(small.affine[:3, :3]))) / 1000, 2)
+
+
+@functools.cache
+def _face_core() -> NDArray[np.float64]:
+    """World points of the template deep in nose, mouth and chin."""
+    from scipy import ndimage
+
+    head = templates.head()
+    core = ndimage.binary_erosion(head.head & (facezones.zone("pydeface").data > 0), iterations=4)
+    points = np.argwhere(core)[::23]
+    return affines.apply(head.volume.affine, points)
+
+
+def empty_share(volume: Volume, matrix: Matrix) -> float | None:
+    """Share of nose, mouth and chin that holds one constant lowest value; None where too little of them is in view."""
+    points = _face_core()
+    step = affines.inverse(matrix @ volume.affine)
+    at = np.rint(affines.apply(step, points)).astype(np.int64)
+    at = at[((at >= 0) & (at < np.array(volume.shape[:3]))).all(axis=1)]
+    if len(at) < 0.2 * len(points):
+        return None
+    frame = volume.data if volume.data.ndim == 3 else volume.data[..., 0]
+    return round(float((frame[tuple(at.T)] == frame.min()).mean()), 3)
+
+
+def skin_share(volume: Volume) -> float:
+    """Share of the volume that is air connected with one of its faces: without any, no skin is in view."""
+    from scipy import ndimage
+
+    air = ndimage.binary_opening(~pyramid.foreground(pyramid.shrunk(volume).data))
+    labels, count = ndimage.label(air)
+    if count == 0:
+        return 0.0
+    edge = np.zeros(air.shape, dtype=np.bool_)
+    for axis in range(3):
+        np.moveaxis(edge, axis, 0)[[0, -1]] = True
+    outer = np.unique(labels[edge & air])
+    return round(float(np.isin(labels, outer[outer > 0]).mean()), 4)
