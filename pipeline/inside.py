@@ -1,0 +1,134 @@
+"""What a child does with the bytes of one upload: look whose a file is, and say it in codes only.
+
+Each function takes and returns JSON and is called through `pipeline.isolate` alone. No name, number, date or path of the input is in what comes back:
+persons, studies, series, birth dates, sexes and words of names cross as keyed codes, good for asking whether two are equal and for nothing else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from deid import dates, elements, identity, objects
+from deid.errors import DeidError
+from deid.pseudonyms import CodeKey, PseudonymKey, keys_from_file, load_code_key, load_pseudonym_key
+from pipeline.codes import Refused
+from pipeline.outcome import digest
+
+__all__ = ["image", "look", "moment", "nifti_head", "open_keys"]
+
+NIFTI_SIZES = {(348).to_bytes(4, "little"), (348).to_bytes(4, "big"), (540).to_bytes(4, "little"), (540).to_bytes(4, "big")}
+NIFTI_MAGIC = (b"n+1\0", b"ni1\0", b"n+2\0", b"ni2\0")
+
+
+@lru_cache(maxsize=4)
+def _keys(code: str, pseudonym: str, file: str) -> tuple[CodeKey, PseudonymKey]:
+    return keys_from_file(file) if file else (load_code_key(code), load_pseudonym_key(pseudonym))
+
+
+def open_keys(paths: Mapping[str, str]) -> tuple[CodeKey, PseudonymKey]:
+    """The two keys of a dataset from the paths in an order. Raises KeyFileError."""
+    return _keys(paths.get("code", ""), paths.get("pseudonym", ""), paths.get("file", ""))
+
+
+def look(item: dict[str, Any]) -> dict[str, Any]:
+    """One file: its SHA-256 and either a refusal ("code") or what it is ("kind" dicom or nifti) and, by code, whose.
+
+    item: {"path", "site", "keys"}. Of a DICOM file: study, series, instance, participant, day, session (the shifted study date, YYYYMMDD), birth, sex,
+    words (of the name), placeholder.
+    """
+    path = Path(item["path"])
+    row: dict[str, Any] = {"sha256": digest(path), "code": "", "reason": "", "advice": ""}
+    try:
+        return row | (nifti(path) or dicom(path, str(item["site"]), *open_keys(item["keys"])))
+    except (DeidError, Refused) as refusal:
+        return row | {"code": refusal.code, "reason": refusal.reason, "advice": refusal.advice}
+
+
+def nifti(path: Path) -> dict[str, Any] | None:
+    """{"kind": "nifti"} for a NIfTI file (also a gzipped one), by its header's size and magic."""
+    import gzip
+    import zlib
+
+    with path.open("rb") as file:
+        head = file.read(544)
+    if head.startswith(b"\x1f\x8b"):
+        try:
+            with gzip.open(path) as inner:
+                head = inner.read(544)
+        except (OSError, EOFError, zlib.error):
+            raise Refused("unknown_format") from None
+        if not is_nifti(head):
+            raise Refused("unknown_format")
+    return {"kind": "nifti"} if is_nifti(head) else None
+
+
+def nifti_head(path: Path) -> bool:
+    """Whether a file may be NIfTI, by its first bytes alone: a NIfTI header, or gzip (in which nothing but NIfTI is taken here)."""
+    with path.open("rb") as file:
+        head = file.read(544)
+    return head.startswith(b"\x1f\x8b") or is_nifti(head)
+
+
+def is_nifti(head: bytes) -> bool:
+    """Whether the first 544 bytes are the header of NIfTI 1 or 2."""
+    return head[:4] in NIFTI_SIZES and (head[344:348] in NIFTI_MAGIC or head[4:8] in NIFTI_MAGIC)
+
+
+def dicom(path: Path, site: str, codes: CodeKey, pseudonyms: PseudonymKey) -> dict[str, Any]:
+    """Whose a DICOM file is, in keyed codes. Raises DeidError for what is no whole image of MR."""
+    file = elements.read(path)
+    objects.gate(file)
+    who = identity.of(file)
+    person = codes.code(site, who.issuer, who.patient_id)
+    shift = dates.Shift(pseudonyms.offset_days(person))
+
+    def mark(kind: str, value: str) -> str:
+        """A code that says only whether two values of this kind and person are equal."""
+        return codes.code(kind, person, value) if value else ""
+
+    return {
+        "kind": "dicom",
+        "study": pseudonyms.study_code(who.study_uid),
+        "instance": pseudonyms.study_code(who.sop_uid),
+        "participant": person,
+        "placeholder": who.placeholder,
+        "day": codes.day_code(person, who.study_date) if who.study_date else None,
+        "session": (dates.move_date(who.study_date.strftime("%Y%m%d"), shift) or "") if who.study_date else "",
+        "birth": mark("birth", who.birth_date.isoformat() if who.birth_date else ""),
+        "sex": mark("sex", who.sex if who.sex in ("M", "F") else ""),
+        "words": [mark("word", word) for word in who.name_folded.split() if len(word) > 1],
+    }
+
+
+def moment(item: dict[str, Any]) -> list[int] | None:
+    """Where in its study a file was acquired: [day, microsecond], both moved by secret amounts, good for comparing alone.
+
+    item: path, keys. None where the file does not say.
+    """
+    who = identity.identify(item["path"])
+    if who.start.micro is None or who.start.date is None:
+        return None
+    _, pseudonyms = open_keys(item["keys"])
+    moved = pseudonyms.shift_ms(who.study_uid)
+    return [who.start.date.toordinal() + moved % 3650, who.start.micro + moved * 1000]
+
+
+def image(item: dict[str, Any]) -> str:
+    """A digest of what a DICOM file shows and where, whatever its transfer syntax: equal for two encodings of one image. item: {"path"}."""
+    import numpy as np
+    import pydicom
+
+    data = pydicom.dcmread(item["path"], force=True)
+    told = hashlib.sha256()
+    for keyword in ("Rows", "Columns", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "RescaleSlope", "RescaleIntercept"):
+        value = data.get(keyword)
+        many = value if isinstance(value, (list, pydicom.multival.MultiValue)) else [] if value in (None, "") else [value]
+        told.update(f"{keyword}={[round(float(one), 4) for one in many]};".encode())
+    # Wide little-endian integers: a byte order or a signedness of the file is none of the image.
+    pixels = np.asarray(data.pixel_array)
+    told.update(f"{pixels.shape}".encode() + np.ascontiguousarray(pixels, dtype="<f8").tobytes())
+    return told.hexdigest()

@@ -1,0 +1,194 @@
+"""The steps that make images of files: headers, protocol, pixels, convert, quality, faces, quality after. Their order is in `pipeline.steps`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pipeline.codes import verdict
+from pipeline.isolate import Limits
+from pipeline.study import COMPUTE, CONVERT, READ, Image, Series, Work, part
+
+KEPT_OUT = "If it should be shared, say which contrast it is; otherwise nothing need be done."
+
+__all__ = ["convert", "faces", "headers", "pixels", "protocol", "quality", "quality_after"]
+
+
+def headers(work: Work) -> None:
+    """Write a clean copy of each DICOM file, sorted into series; NIfTI files are kept for `masks`."""
+    clean, removed = work.place("clean"), work.place("removed")
+    numbers = [n for n in work.open_files() if not is_nifti(work, n)]
+    order = work.order
+    same = {"keys": dict(order.keys), "code": order.participant, "study": order.study, "profile": order.profile, "first": first(work, numbers)}
+    items = [
+        same | {"path": str(work.sources[n].path), "sha256": work.rows[n].sha256, "out": str(clean / f"{n:06d}.dcm"), "removed": str(removed / f"{n}.json")}
+        for n in numbers
+    ]
+    series: dict[str, list[tuple[int, int, dict[str, Any]]]] = {}
+    for n, item, answer in zip(numbers, items, work.each("headers", "clean", items, READ), strict=True):
+        if Path(str(item["removed"])).exists():
+            work.removed.append(str(item["removed"]))
+        if answer.death:
+            work.refuse([n], *part(answer.death))
+            continue
+        series.setdefault(answer.value["series"], []).append((answer.value["instance"], n, answer.value))
+    # Numbered by the scanner's own count, so that names and runs do not depend on the order of the files.
+    for uid, members in sorted(series.items(), key=lambda pair: (pair[1][0][2]["number"], pair[0])):
+        work.series.append(one_series(work, uid, sorted(members, key=lambda member: member[:2]), clean))
+
+
+def first(work: Work, numbers: list[int]) -> str | None:
+    """The path of the file that was acquired first: the study's clock is set by it."""
+    items = [{"path": str(work.sources[n].path), "keys": dict(work.order.keys)} for n in numbers]
+    answers = work.workspace.each("times", "pipeline.inside:moment", items, READ)
+    moments = [(answer.value, str(item["path"])) for answer, item in zip(answers, items, strict=True) if answer.value]
+    return min(moments)[1] if moments else None
+
+
+def one_series(work: Work, uid: str, members: list[tuple[int, int, dict[str, Any]]], clean: Path) -> Series:
+    """A folder of its own for each series: converters read whatever lies beside."""
+    series = Series(uid, members[0][2]["number"], work.place(f"series/{len(work.series) + 1:04d}"), facts=members[0][2]["facts"])
+    for place, (_, n, value) in enumerate(members, 1):
+        # dcm2niix reads files in order of name.
+        name = f"{place:06d}.dcm"
+        (clean / f"{n:06d}.dcm").rename(series.folder / name)
+        series.files[name] = n
+        series.accounts.append(value["account"])
+    return series
+
+
+def is_nifti(work: Work, n: int) -> bool:
+    """Whether a file of the order is a NIfTI file (its first bytes say so; it is opened in a child only)."""
+    from pipeline.inside import nifti_head
+
+    path = work.sources[n].path
+    if path is None or not nifti_head(path):
+        return False
+    work.masks.append(n)
+    return True
+
+
+def protocol(work: Work) -> None:
+    """Compare each image with the protocol for its contrast. An image that cannot be compared goes on without a verdict."""
+    items = [{"facts": image.series.facts, "suffix": image.contrast["suffix"]} for image in work.images]
+    answers = work.each("protocol", "protocol", items, READ)
+    for image, answer in zip(work.images, answers, strict=True):
+        image.protocol = {"verdict": "unknown", "code": answer.death.code} if answer.death else answer.value
+
+
+def pixels(work: Work) -> None:
+    """Refuse images with writing in them that could not be hidden."""
+    keys = dict(work.order.keys)
+    items = [{"keys": keys, "paths": [str(series.folder / name) for name in series.files]} for series in work.series]
+    for series, answer in zip(work.series, work.each("pixels", "pixels", items, CONVERT), strict=True):
+        if answer.death:
+            drop(work, series, list(series.files), *part(answer.death))
+            continue
+        for row in answer.value:
+            series.masked += bool(row["masked"])
+            if row["code"]:
+                drop(work, series, [Path(row["path"]).name], verdict(row["code"], row["reason"]))
+
+
+def drop(work: Work, series: Series, names: list[str], *word: Any) -> None:
+    """Files leave their series."""
+    for name in names:
+        work.refuse([series.files.pop(name)], *word)
+        (series.folder / name).unlink(missing_ok=True)
+
+
+def convert(work: Work) -> None:
+    """NIfTI and sidecar of each series, and what each image shows."""
+    open_ones = [series for series in work.series if series.files]
+    items = [{"folder": str(series.folder), "out": str(work.place(f"nifti/{n:04d}")), "facts": series.facts} for n, series in enumerate(open_ones, 1)]
+    for n, (series, answer) in enumerate(zip(open_ones, work.each("convert", "convert", items, CONVERT), strict=True), 1):
+        if answer.death:
+            work.refuse(series.files.values(), *part(answer.death))
+        elif answer.value["verdict"] == "refused":
+            work.refuse(series.files.values(), verdict(answer.value["code"], answer.value["reason"], answer.value["advice"]))
+        else:
+            for m, row in enumerate(answer.value["images"], 1):
+                work.all_images.append(one_image(f"{n:04d}/{m:02d}", series, row))
+    for image in work.all_images:
+        if image.contrast["code"] != "ok":
+            work.withhold(image, verdict(image.contrast["code"], image.contrast["words"], KEPT_OUT))
+        elif image.conversion["verdict"] == "disagreed" and not work.steward:
+            work.withhold(image, verdict("converters_disagree"))
+
+
+def one_image(key: str, series: Series, row: dict[str, Any]) -> Image:
+    """An image from what the converter said about it."""
+    numbers = sorted(series.files[name] for name in row["files"] if name in series.files) or sorted(series.files.values())
+    conversion = {"verdict": row["measures"].get("verdict", "one_only"), **row["measures"]}
+    return Image(key, series, numbers, Path(row["nifti"]), row["sidecar"], row["bval"], row["bvec"], conversion, row["contrast"])
+
+
+def compute(work: Work) -> Limits:
+    """Limits for arithmetic on whole volumes."""
+    return COMPUTE if work.order.device == "cuda" else replace(COMPUTE, address_space=True)
+
+
+def measured(work: Work, step: str, stage: str, images: list[Image]) -> list[dict[str, Any]]:
+    """Reports of images at one stage; an image that cannot be measured gets the grade `fail` with the reason."""
+    items = [
+        {"nifti": str(image.nifti), "suffix": image.contrast["suffix"], "stage": stage, "device": work.order.device, "zone": image.zone}
+        | {"bval": image.bval, "bvec": image.bvec, "facts": image.series.facts}
+        for image in images
+    ]
+    answers = work.each(step, "measure", items, compute(work))
+    return [failed(answer.death.code, answer.death.reason) if answer.death else answer.value for answer in answers]
+
+
+def failed(code: str, reason: str) -> dict[str, Any]:
+    """The report of an image that could not be measured."""
+    return {"grade": "fail", "flags": [code], "reasons": [reason], "metrics": {}}
+
+
+def quality(work: Work) -> None:
+    """Measure each image as the scanner made it."""
+    for image, report in zip(work.images, measured(work, "quality", "pre-deface", work.images), strict=True):
+        image.before = report
+
+
+def faces(work: Work) -> None:
+    """Take the face from all images of the visit together; where that fails as a whole, from each image alone."""
+    out = work.place("faces")
+    images = {image.key: image for image in work.images}
+    if not images:
+        return
+    answer = work.each("faces", "deface", [deface_item(work, images, out / "visit")], compute(work))[0]
+    if answer.death is None:
+        for key, row in answer.value.items():
+            defaced(work, images[key], row)
+        return
+    items = [deface_item(work, {key: image}, out / str(n)) for n, (key, image) in enumerate(images.items())]
+    for (key, image), one in zip(images.items(), work.each("faces", "deface", items, compute(work)), strict=True):
+        if one.death:
+            image.deface = {"verdict": "withheld", "code": one.death.code, "reason": one.death.reason}
+            work.withhold(image, part(one.death)[0])
+        else:
+            defaced(work, image, one.value[key])
+
+
+def deface_item(work: Work, images: dict[str, Image], out: Path) -> dict[str, Any]:
+    out.mkdir(mode=0o700)
+    rows = {key: {"nifti": str(one.nifti), "suffix": one.contrast["suffix"], "datatype": one.contrast["datatype"]} for key, one in images.items()}
+    return {"images": rows, "profile": work.order.deface, "device": work.order.device, "out": str(out)}
+
+
+def defaced(work: Work, image: Image, row: dict[str, Any]) -> None:
+    """Go on with what defacing made, or withhold the image."""
+    image.deface = {"verdict": row["verdict"], "code": row["code"] or "ok", "reason": row["reason"]} | row["measures"]
+    image.pictures = {name: row[name] for name in ("before", "after") if row[name]}
+    if row["nifti"] is None:
+        work.withhold(image, verdict(row["code"] or "image_withheld", row["reason"]))
+        return
+    image.nifti, image.zone = Path(row["nifti"]), row["zone"]
+
+
+def quality_after(work: Work) -> None:
+    """Measure again what was changed."""
+    changed = [image for image in work.images if image.deface["verdict"] == "defaced"]
+    for image, report in zip(changed, measured(work, "quality_after", "post-deface", changed), strict=True):
+        image.after = report

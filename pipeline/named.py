@@ -1,0 +1,125 @@
+"""The steps that name and publish: names, masks, pictures, verify. Their order is in `pipeline.steps`."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from bidstree import masks as drawn
+from bidstree import names as bids_names
+from bidstree import sidecar
+from bidstree.errors import BidsError
+from pipeline.codes import verdict
+from pipeline.study import CONVERT, READ, Image, Work, part
+from pipeline.workspace import private, write_json
+
+__all__ = ["masks", "names", "pictures", "verify"]
+
+
+def names(work: Work) -> None:
+    """Give each image its BIDS name and write NIfTI, sidecar and gradients under it.
+
+    An image that was withheld is named too, so that people can speak of it and the numbers of its siblings do not change when it is set right.
+    """
+    named: list[tuple[Image, bids_names.Named]] = []
+    for image in work.all_images:
+        kind = image.contrast
+        if kind["code"] != "ok":
+            continue
+        one = bids_names.Named(
+            work.order.label, work.order.session, kind["datatype"], kind["suffix"], kind["entities"], (image.series.number, image.series.uid, image.key)
+        )
+        try:
+            one.path()
+        except BidsError as error:
+            work.withhold(image, image.withheld or verdict(error.code, error.reason, error.advice))
+            continue
+        named.append((image, one))
+    for (image, _), final in zip(named, bids_names.number_runs([one for _, one in named]), strict=True):
+        image.bids = final.path().as_posix()
+    write(work)
+
+
+def write(work: Work) -> None:
+    """Write the files of each image; an image that cannot be written is withheld."""
+    images = work.images
+    for image in images:
+        private((work.bids / image.bids).parent)
+    items = [{"nifti": str(image.nifti), "out": str(work.bids / image.bids)} for image in images]
+    for image, answer in zip(images, work.each("names", "save", items, CONVERT), strict=True):
+        if answer.death:
+            work.withhold(image, part(answer.death)[0])
+            continue
+        image.products.append(image.bids)
+        fields = sidecar.clean(image.sidecar | image.contrast["fields"] | {"Defaced": image.deface["verdict"] == "defaced"})
+        write_json(add(work, image, ".json"), fields)
+        for extension, source in ((".bval", image.bval), (".bvec", image.bvec)):
+            if source and image.contrast["datatype"] == "dwi":
+                add(work, image, extension).write_bytes(Path(source).read_bytes())
+
+
+def add(work: Work, image: Image, extension: str) -> Path:
+    """The path of another file of an image, counted among its products."""
+    name = image.bids.removesuffix(".nii.gz") + extension
+    image.products.append(name)
+    return work.bids / name
+
+
+def masks(work: Work) -> None:
+    """Tie each mask to the image it was drawn on."""
+    images = {image.bids: image for image in work.images}
+    out = work.place("masks")
+    same = {"images": {name: str(work.bids / name) for name in images}}
+    items = [
+        same | {"path": str(work.sources[n].path), "sha256": work.rows[n].sha256, "hint": Path(work.sources[n].name).name, "out": str(out / f"{n}.nii.gz")}
+        for n in work.masks
+    ]
+    used: dict[tuple[str, str], int] = defaultdict(int)
+    for n, answer in zip(work.masks, work.each("masks", "attach", items, CONVERT), strict=True):
+        if answer.death:
+            work.refuse([n], *part(answer.death))
+            continue
+        row: dict[str, Any] = answer.value
+        used[(row["image"], row["label"])] += 1
+        name = drawn.path(PurePosixPath(row["image"]), row["label"], f"rater{used[(row['image'], row['label'])]}", row["kind"]).as_posix()
+        private((work.bids / name).parent)
+        (out / f"{n}.nii.gz").rename(work.bids / name)
+        beside = name.removesuffix(".nii.gz") + ".json"
+        write_json(work.bids / beside, drawn.sidecar(row["image"], row["type"], row["how"], kind=row["kind"]))
+        images[row["image"]].products += [name, beside]
+        work.rows[n].product = name
+
+
+def pictures(work: Work) -> None:
+    """Move the renderings to review/ under the image's name, and draw the strip of its quality."""
+    named = [image for image in work.all_images if image.bids]
+    items = []
+    for image in named:
+        stem = PurePosixPath(image.bids).name.removesuffix(".nii.gz")
+        for kind, path in sorted(image.pictures.items()):
+            image.review.append(f"{stem}_{kind}.png")
+            Path(path).rename(work.review / image.review[-1])
+        items.append({"reports": [report for report in (image.before, image.after) if report], "out": str(work.review / f"{stem}_quality.png")})
+    for image, item, answer in zip(named, items, work.each("pictures", "strip", items, READ), strict=True):
+        if not answer.death:
+            image.review.append(Path(str(item["out"])).name)
+
+
+def verify(work: Work) -> None:
+    """Search all products for what was removed; an image with a finding is withheld and nothing of it stays."""
+    images = work.images
+    scratch = work.place("verify")
+    same = {"root": str(work.bids), "removed": work.removed}
+    items = [same | {"paths": image.products, "scratch": str(scratch / str(n))} for n, image in enumerate(images)]
+    for image, answer in zip(images, work.each("verify", "verify", items, CONVERT), strict=True):
+        if not answer.death and not answer.value:
+            continue
+        for name in image.products:
+            (work.bids / name).unlink(missing_ok=True)
+        for n in [n for n in work.masks if work.rows[n].product in image.products]:
+            work.rows[n].product = None
+            work.refuse([n], verdict("identity_left"))
+        image.products = []
+        image.deface.setdefault("findings", sorted({finding["kind"] for finding in answer.value or []}))
+        work.withhold(image, part(answer.death)[0] if answer.death else verdict("identity_left"))

@@ -1,0 +1,88 @@
+"""What is asked of the pipeline: one order, plain JSON under a schema, no name and no date in it.
+
+`order.schema.json` (beside this file; a copy in docs/reference/) says what an order may hold. An order that does not keep to it is not carried out.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jsonschema import Draft202012Validator
+
+__all__ = ["BadOrder", "Order", "read", "schema"]
+
+SIZE_CAP = 64 * 1024 * 1024
+
+
+class BadOrder(ValueError):
+    """The order does not keep to the schema. `place` says where, without the value that stands there."""
+
+    code = "bad_order"
+
+    def __init__(self, place: str) -> None:
+        super().__init__(f"The order is wrong at {place}.")
+        self.place = place
+
+
+@dataclass(frozen=True)
+class Order:
+    """One order. `keys`: paths of the key files; `files`: number -> SHA-256 of the files of the study (kind "study" only)."""
+
+    run: str
+    attempt: int
+    kind: str
+    input: Path
+    site: str
+    keys: Mapping[str, str]
+    profile: str = "myelin-2026"
+    deface: str = "face"
+    device: str = "cpu"
+    jobs: int = 1
+    study: str = ""
+    participant: str = ""
+    label: str = ""
+    session: str = ""
+    files: tuple[tuple[int, str], ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """The order as JSON; `parse` reads it back."""
+        same = ("run", "attempt", "kind", "site", "profile", "deface", "device", "jobs")
+        value: dict[str, Any] = {"schema": 1, "input": str(self.input), "keys": dict(self.keys)} | {name: getattr(self, name) for name in same}
+        if self.kind == "study":
+            value |= {"study": self.study, "session": self.session, "participant": {"code": self.participant, "label": self.label}}
+            value["files"] = [{"n": n, "sha256": digest} for n, digest in self.files]
+        return value
+
+
+@cache
+def schema(name: str = "order") -> Draft202012Validator:
+    """The validator of the schema called `name` ("order" or "outcome")."""
+    text = Path(__file__).with_name(f"{name}.schema.json").read_text(encoding="utf-8")
+    return Draft202012Validator(json.loads(text))
+
+
+def parse(value: Any) -> Order:
+    """The order that a JSON value stands for. Raises BadOrder."""
+    for error in schema().iter_errors(value):
+        raise BadOrder("/".join(str(part) for part in error.absolute_path) or "its top level")
+    person = value.get("participant", {})
+    plain = {
+        name: value[name] for name in ("run", "attempt", "kind", "site", "keys", "profile", "deface", "device", "jobs", "study", "session") if name in value
+    }
+    files = tuple((row["n"], row["sha256"]) for row in value.get("files", ()))
+    return Order(input=Path(value["input"]), participant=person.get("code", ""), label=person.get("label", ""), files=files, **plain)
+
+
+def read(path: Path) -> Order:
+    """The order in a file. Raises BadOrder (also for what is no JSON, and for more than 64 MiB of it)."""
+    try:
+        if path.stat().st_size > SIZE_CAP:
+            raise BadOrder("its size")
+        return parse(json.loads(path.read_bytes()))
+    except (OSError, RecursionError, UnicodeDecodeError, json.JSONDecodeError):
+        raise BadOrder("its encoding") from None

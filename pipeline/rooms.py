@@ -1,0 +1,221 @@
+"""What a child does for one study: call one room below, with paths and JSON in and JSON out.
+
+Each function takes and returns JSON and is called through `pipeline.isolate` alone, so that whatever a converter, a decoder or a fit does with odd
+voxels costs one file, one series or one image. Arrays stay in files of the run's private folder; strings that were removed from headers too.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from pipeline.codes import Refused
+from pipeline.inside import open_keys
+from pipeline.outcome import digest
+
+__all__ = ["attach", "clean", "convert", "deface", "measure", "pixels", "protocol", "save", "strip", "verify"]
+
+# Entities whose values are numbers or BIDS words.
+CLOSED = frozenset({"run", "echo", "flip", "inv", "mt", "part", "dir", "hemi", "space", "label"})
+
+
+def clean(item: dict[str, Any]) -> dict[str, Any]:
+    """De-identify one DICOM file. item: path, sha256, out, removed (file for the removed strings), keys, code, study,
+    first (file of the study, by time), profile.
+
+    Gives series (code and number), the account and the facts. Raises Refused `changed` when the bytes are not those that were sorted, and
+    `other_study` when the file is of another study than the order's.
+    """
+    from deid import headers, profile
+
+    source, target = Path(item["path"]), Path(item["out"])
+    if digest(source) != item["sha256"]:
+        raise Refused("changed")
+    _, pseudonyms = open_keys(item["keys"])
+    if pseudonyms.study_code(headers.identify(source).study_uid) != item["study"]:
+        raise Refused("other_study")
+    subject = headers.Subject(item["code"], pseudonyms, starts=starts(item["first"]))
+    done = headers.clean_file(source, target, subject, profile.load(item["profile"]))
+    Path(item["removed"]).write_text(json.dumps(sorted(done.removed)), encoding="utf-8")
+    return {"account": done.account, "facts": done.facts, **series_of(target)}
+
+
+@lru_cache(maxsize=4)
+def starts(first: str | None) -> dict[str, Any]:
+    """When the study began, from the file that `inside.moment` found to be its first."""
+    from deid import headers
+
+    return dict(headers.study_starts([headers.identify(first)])) if first else {}
+
+
+def series_of(path: Path) -> dict[str, Any]:
+    """The series of a clean file: its (already replaced) UID and its number."""
+    import pydicom
+
+    data = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["SeriesInstanceUID", "SeriesNumber", "InstanceNumber"])
+    numbers = [int(value) if str(value or "").strip().lstrip("-").isdecimal() else 0 for value in (data.get("SeriesNumber"), data.get("InstanceNumber"))]
+    return {"series": str(data.SeriesInstanceUID), "number": numbers[0], "instance": numbers[1]}
+
+
+def protocol(item: dict[str, Any]) -> dict[str, Any]:
+    """Does the image keep to the protocol? item: facts, suffix."""
+    from qa import protocol as room
+
+    return dict(room.check(item["facts"], suffix=item["suffix"]))
+
+
+def pixels(item: dict[str, Any]) -> list[dict[str, Any]]:
+    """Look for writing in the images of one series. item: paths, keys. One row per path: code ("" for clean), reason, masked."""
+    from deid import pixels as room
+
+    _, pseudonyms = open_keys(item["keys"])
+    found = room.check([Path(path) for path in item["paths"]], key=pseudonyms)
+    return [{"path": str(one.path), "code": one.code or "", "reason": one.reason, "masked": one.masked} for one in found]
+
+
+def convert(item: dict[str, Any]) -> dict[str, Any]:
+    """Convert one series and say what each image is. item: folder, out, facts."""
+    from bidstree import classify
+    from bidstree import convert as room
+
+    done = room.series(Path(item["folder"]), Path(item["out"]))
+    images = []
+    for one in done.images:
+        weights = [float(value) for value in one.bval.read_text().split()] if one.bval else []
+        kind = classify.contrast(one.sidecar, item["facts"], volumes=int(one.measures.get("volumes", 1)), weights=weights)
+        names = ("datatype", "suffix", "entities", "confidence", "words", "code", "fields", "candidates", "review")
+        contrast = {name: getattr(kind, name) for name in names}
+        paths = {"nifti": str(one.nifti), "bval": str(one.bval) if one.bval else None, "bvec": str(one.bvec) if one.bvec else None}
+        images.append({**paths, "sidecar": one.sidecar, "measures": one.measures, "files": [path.name for path in one.files], "contrast": contrast})
+    return {"verdict": done.verdict, "code": done.code, "reason": done.reason, "advice": done.advice, "images": images}
+
+
+def measure(item: dict[str, Any]) -> dict[str, Any]:
+    """Quality of one image. item: nifti, suffix, stage, device, zone, bval, bvec, facts; paths or null."""
+    import qa
+    from spatial.volumes import load
+
+    volume = load(Path(item["nifti"]))
+    zone, bval, bvec = (Path(item[name]) if item[name] else None for name in ("zone", "bval", "bvec"))
+    same = {"stage": item["stage"], "device": item["device"], "facts": item["facts"]}
+    return dict(qa.measure(volume, item["suffix"], deface_zone=zone, bval=bval, bvec=bvec, **same))
+
+
+def deface(item: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Take the face from all images of one visit. item: images (key -> nifti, suffix, datatype), profile, device, out.
+
+    Gives key -> verdict, code, reason, measures, nifti (the file to go on with, or null), zone, before and after (pictures).
+    """
+    from deid import faces
+    from spatial.errors import SpatialError
+    from spatial.volumes import load
+
+    volumes: dict[str, Any] = {}
+    found: dict[str, dict[str, Any]] = {}
+    for key, image in item["images"].items():
+        try:
+            volumes[key] = faces.HeadImage(load(Path(image["nifti"])), image["suffix"], image["datatype"])
+        except SpatialError as error:
+            found[key] = nothing(error.code, error.reason)
+    done = faces.deface_visit(volumes, profile=item["profile"], device=item["device"]) if volumes else {}
+    for n, (key, one) in enumerate(sorted(done.items())):
+        found[key] = keep(one, volumes[key].volume, Path(item["images"][key]["nifti"]), Path(item["out"]) / str(n))
+    return found
+
+
+def nothing(code: str, reason: str) -> dict[str, Any]:
+    """The answer for an image of which no face can be taken: it is withheld."""
+    empty = dict.fromkeys(("nifti", "zone", "before", "after"))
+    return {"verdict": "withheld", "code": code, "reason": reason, "measures": {}, **empty}
+
+
+def keep(done: Any, whole: Any, source: Path, stem: Path) -> dict[str, Any]:
+    """Write what defacing made of one image: the volume, the zone, and pictures before and after."""
+    import numpy as np
+
+    from deid import faces
+    from spatial.volumes import Volume, save
+
+    row = nothing(done.code or "", done.reason or "") | {"verdict": done.verdict, "measures": done.measures}
+    if done.verdict == "withheld":
+        return row
+    row["nifti"] = str(source)
+    if done.verdict == "defaced":
+        row["nifti"], row["zone"] = f"{stem}.nii.gz", f"{stem}-zone.nii.gz"
+        save(done.volume, Path(row["nifti"]), like=source)
+        save(Volume(np.asarray(done.zone, dtype=np.uint8), whole.affine), Path(row["zone"]))
+    pictures = {"before": whole, "after": done.volume if done.verdict == "defaced" else None}
+    for name, volume in pictures.items():
+        if volume is not None:
+            row[name] = f"{stem}-{name}.png"
+            Path(row[name]).write_bytes(faces.render(volume))
+    return row
+
+
+def strip(item: dict[str, Any]) -> bool:
+    """Draw the quality strip of one image. item: reports (before, after), out."""
+    from qa import report
+
+    Path(item["out"]).write_bytes(report.strip(item["reports"]))
+    return True
+
+
+def save(item: dict[str, Any]) -> bool:
+    """Write one image for good: the same voxels always give the same bytes, without a word in the header. item: nifti, out."""
+    from spatial import volumes
+
+    source = Path(item["nifti"])
+    volumes.save(volumes.load(source), Path(item["out"]), like=source)
+    return True
+
+
+def attach(item: dict[str, Any]) -> dict[str, Any]:
+    """Tie one mask to its image. item: path, sha256, hint, images (BIDS path -> file), out. The mask on the image's axes is written to `out`."""
+    from bidstree import masks
+    from spatial.volumes import save as write
+
+    source = Path(item["path"])
+    if digest(source) != item["sha256"]:
+        raise Refused("changed")
+    done = masks.attach(source, {key: Path(path) for key, path in item["images"].items()}, hint=item["hint"])
+    label, kind = masks.label_of(item["hint"])
+    write(done.volume, Path(item["out"]))
+    return {"image": done.image, "kind": done.kind, "how": done.how, "label": label, "type": kind}
+
+
+def verify(item: dict[str, Any]) -> list[dict[str, str]]:
+    """Search products for what was removed. item: root, paths (relative to it), removed (files), scratch. Gives the places, never the value.
+
+    Names of products are made of BIDS words and of a few values; only the values could hold a person, so the files are searched under neutral
+    names, and the values as a text of their own. (`anat` may have been removed from a description, and is the name of a folder none the less.)
+    """
+    from deid import verify as room
+
+    removed: set[str] = set()
+    for path in item["removed"]:
+        removed.update(json.loads(Path(path).read_text(encoding="utf-8")))
+    root, scratch = Path(item["root"]), Path(item["scratch"])
+    scratch.mkdir()
+    plain = scratch / "names.txt"
+    plain.write_text("\n".join(sorted({value for path in item["paths"] for value in spoken(PurePosixPath(path))})), encoding="utf-8")
+    paths = [plain]
+    for n, path in enumerate(item["paths"], 1):
+        paths.append(scratch / f"{n}{''.join(PurePosixPath(path).suffixes)}")
+        if path.endswith(".json"):
+            paths[-1].write_text(json.dumps(foreign(json.loads((root / path).read_text(encoding="utf-8")))), encoding="utf-8")
+        else:
+            paths[-1].hardlink_to(root / path)
+    return [{"where": str(one.where), "kind": str(one.kind)} for one in room.search(paths, removed, scratch)]
+
+
+def foreign(sidecar: dict[str, Any]) -> dict[str, Any]:
+    """A sidecar without the name of our converter: `NIIX` may have been removed from a header, and stands in `dcm2niix` none the less."""
+    return {key: value for key, value in sidecar.items() if (key, value) != ("ConversionSoftware", "dcm2niix")}
+
+
+def spoken(path: PurePosixPath) -> list[str]:
+    """The values in a BIDS name that are no words of BIDS: `acq-`, `task-`, `desc-` and the like, label and session."""
+    pairs = [part.split("-", 1) for part in path.name.split(".")[0].split("_") if "-" in part]
+    return [value for key, value in pairs if key not in CLOSED]

@@ -1,0 +1,180 @@
+"""Loose files become studies, and each study is somebody's or it waits: by code only.
+
+Files with one StudyInstanceUID are one study. A study belongs to the person whose code its files carry. It waits when they carry none or a placeholder
+(`no_identity`), when they carry two (`two_patients`), or when the same code comes with two birth dates, two sexes or unlike names anywhere in the
+upload (`identity_conflict`), for then one number stands for two people and every study under it may be either's. Names are unlike when they
+share no word, so that a maiden name or another order of the parts is no conflict.
+
+A NIfTI file belongs to the study that alone owns DICOM files in the nearest folder, of its own and those above it, that holds (at any depth) any.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipeline.codes import Verdict, kept, verdict
+from pipeline.inside import open_keys
+from pipeline.inventory import Source, inventory
+from pipeline.isolate import Answer, Limits
+from pipeline.order import Order
+from pipeline.outcome import FileRow, Outcome, digest
+from pipeline.workspace import Workspace
+
+__all__ = ["Sorted", "Study", "run_sort", "sort"]
+
+LOOK = Limits(memory_mb=1536, cpu_s=60, wall_s=120, file_mb=64)
+
+
+@dataclass
+class Study:
+    """One study. `files`, `masks`: numbers; `session`: the shifted date of the study (YYYYMMDD), or what `label_sessions` makes of it."""
+
+    code: str
+    participant: str | None
+    day: str | None
+    session: str
+    files: list[int] = field(default_factory=list)
+    masks: list[int] = field(default_factory=list)
+    verdict: Verdict = field(default_factory=kept)
+
+    def as_json(self) -> dict[str, Any]:
+        row = {"study": self.code, "participant": self.participant, "day": self.day, "files": sorted(self.files + self.masks)}
+        return row | self.verdict.as_json()
+
+
+@dataclass
+class Sorted:
+    """A sorted upload: what each file is (`rows`, by number) and the studies."""
+
+    sources: list[Source]
+    rows: dict[int, FileRow]
+    studies: list[Study]
+
+
+def run_sort(order: Order, workspace: Workspace) -> Outcome:
+    """Carry out an order of kind "sort"."""
+    found = sort(order, workspace)
+    return Outcome(order.run, order.attempt, "sort", files=list(found.rows.values()), studies=[study.as_json() for study in found.studies])
+
+
+def sort(order: Order, workspace: Workspace) -> Sorted:
+    """Look at every file in children, and group. Raises NoInput when the input is not there, KeyFileError for a bad key."""
+    open_keys(order.keys)
+    sources = inventory(order.input, workspace)
+    rows = {one.n: FileRow(one.n, one.sha256, one.bytes, one.verdict) for one in sources}
+    open_ones = [one for one in sources if one.path is not None]
+    items = [{"path": str(one.path), "site": order.site, "keys": dict(order.keys)} for one in open_ones]
+    answers = workspace.each("sort", "pipeline.inside:look", items, LOOK)
+    looks = {one.n: seen(one, answer, rows[one.n]) for one, answer in zip(open_ones, answers, strict=True)}
+    dicom = {n: look for n, look in looks.items() if look.get("kind") == "dicom"}
+    refuse_doubles(dicom, {one.n: one for one in sources}, rows, workspace)
+    studies = group({n: look for n, look in dicom.items() if rows[n].verdict.verdict == "kept"})
+    conflicts(studies, dicom.values())
+    label_sessions(studies)
+    folders = {one.n: one.folder for one in sources}
+    give_masks([n for n, look in looks.items() if look.get("kind") == "nifti"], folders, studies, rows)
+    for study in studies:
+        for n in study.files:
+            rows[n].verdict = study.verdict
+    return Sorted(sources, rows, studies)
+
+
+def seen(one: Source, answer: Answer, row: FileRow) -> dict[str, Any]:
+    """What a child saw in one file; its row gets hash and verdict. A file that ended its child is hashed here."""
+    if answer.death:
+        assert one.path is not None
+        row.sha256, row.where = digest(one.path), " ".join(filter(None, (answer.death.error, answer.death.where)))
+        row.verdict = verdict(answer.death.code, answer.death.reason, answer.death.advice)
+        return {}
+    look: dict[str, Any] = answer.value
+    row.sha256 = look["sha256"]
+    if look["code"]:
+        row.verdict = verdict(look["code"], look["reason"], look["advice"])
+        return {}
+    return look
+
+
+def refuse_doubles(looks: Mapping[int, Mapping[str, Any]], sources: Mapping[int, Source], rows: Mapping[int, FileRow], workspace: Workspace) -> None:
+    """Of files that are one image the first is kept; files of one instance UID with unlike images are all refused, for nobody can say which is right."""
+    same: dict[str, list[int]] = defaultdict(list)
+    for n in sorted(looks):
+        same[looks[n]["instance"]].append(n)
+    doubled = [numbers for numbers in same.values() if len(numbers) > 1]
+    unlike = [n for numbers in doubled if len({rows[n].sha256 for n in numbers}) > 1 for n in numbers]
+    answers = workspace.each("compare", "pipeline.inside:image", [{"path": str(sources[n].path)} for n in unlike], LOOK)
+    images = {n: "" if answer.death else str(answer.value) for n, answer in zip(unlike, answers, strict=True)}
+    for n in [n for n in unlike if not images[n]]:
+        rows[n].verdict = verdict("pixels_unreadable")
+    for numbers in doubled:
+        readable = [n for n in numbers if rows[n].verdict.verdict == "kept"]
+        one = len({images.get(n, "") for n in readable}) == 1
+        if one and len({looks[n]["participant"] for n in readable}) > 1 and len({looks[n]["study"] for n in readable}) == 1:
+            continue  # one image under two names: the study will wait as that of two patients
+        one = one and len({(looks[n]["participant"], looks[n]["study"]) for n in readable}) == 1
+        for n in readable[1:] if one else readable:
+            rows[n].verdict = verdict("duplicate" if one else "uid_clash")
+
+
+def group(looks: Mapping[int, Mapping[str, Any]]) -> list[Study]:
+    """Studies by code, each with its person or the reason why it has none."""
+    members: dict[str, list[int]] = defaultdict(list)
+    for n in sorted(looks):
+        members[looks[n]["study"]].append(n)
+    return [one_study(code, numbers, [looks[n] for n in numbers]) for code, numbers in sorted(members.items())]
+
+
+def one_study(code: str, numbers: list[int], looks: Sequence[Mapping[str, Any]]) -> Study:
+    """A study from what was seen in its files; its day is the earliest they name."""
+    people = {look["participant"] for look in looks if not look["placeholder"]}
+    nobody = any(look["placeholder"] for look in looks)
+    word = kept() if len(people) == 1 and not nobody else verdict("two_patients" if len(people) > 1 else "no_identity")
+    first = min(looks, key=lambda look: look["session"] or "9")
+    person = people.pop() if word.code == "ok" else None
+    return Study(code, person, first["day"] if person else None, first["session"] if person else "", numbers, verdict=word)
+
+
+def conflicts(studies: Iterable[Study], looks: Iterable[Mapping[str, Any]]) -> None:
+    """Let every study of a person wait whose files, doubles included, contradict each other about who that is."""
+    said: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    for look in looks:
+        said[look["participant"]].append(look)
+    for study in studies:
+        if study.participant and contradict(said[study.participant]):
+            study.verdict = verdict("identity_conflict")
+
+
+def contradict(looks: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether files under one code name two birth dates, two sexes, or names without a common word. What a file does not say contradicts nothing."""
+    births, sexes = ({look[key] for look in looks if look[key]} for key in ("birth", "sex"))
+    names = {frozenset(look["words"]) for look in looks if look["words"]}
+    return len(births) > 1 or len(sexes) > 1 or any(not a & b for a in names for b in names)
+
+
+def label_sessions(studies: Iterable[Study]) -> None:
+    """Give each study of a person a session label of its own: the shifted date, and a letter for the second and later ones of a day."""
+    used: dict[tuple[str | None, str], int] = defaultdict(int)
+    for study in sorted(studies, key=lambda study: study.code):
+        date = study.session or "undated"
+        n = used[(study.participant, date)]
+        used[(study.participant, date)] += 1
+        study.session = date if n == 0 else f"{date}x{n + 1}"
+
+
+def give_masks(numbers: Sequence[int], folders: Mapping[int, tuple[str, ...]], studies: Sequence[Study], rows: Mapping[int, FileRow]) -> None:
+    """Tie each NIfTI file to its study, or refuse it; see the module."""
+    owners: dict[tuple[str, ...], set[int]] = defaultdict(set)
+    for s, study in enumerate(studies):
+        for n in study.files:
+            for depth in range(len(folders[n]) + 1):
+                owners[folders[n][:depth]].add(s)
+    for n in numbers:
+        near = next((owners[folders[n][:depth]] for depth in range(len(folders[n]), -1, -1) if folders[n][:depth] in owners), set())
+        if len(near) != 1:
+            rows[n].verdict = verdict("mask_ambiguous" if near else "mask_without_scan")
+            continue
+        study = studies[next(iter(near))]
+        study.masks.append(n)
+        rows[n].verdict = kept() if study.verdict.verdict == "kept" else verdict("mask_waits")
