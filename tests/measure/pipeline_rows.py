@@ -240,11 +240,3 @@ def watch(spool: Path, names: dict[str, str], seen: dict[str, set[str]]) -> None
             for pid in family(process.pid):
                 look(pid, seen)
         time.sleep(0.05)
-
-
-def waiting(depth: str) -> Result:
-    """A stranger's scan, a study of two patients and a participant without consent, through the API: the journey's own test."""
-    node = ["tests/registry/upper/test_api_story.py", "tests/registry/upper/test_intake_waits.py"]
-    done = subprocess.run([sys.executable, "-m", "pytest", "-q", *node], cwd=ROOT, env=environment(), capture_output=True, text=True, check=False)
-    closing = (done.stdout.strip().splitlines() or [""])[-1]
-    return Result(f"stranger, two patients, no consent through API and ledger: {closing}", met=done.returncode == 0)

@@ -40,6 +40,8 @@ class Command(BaseCommand):
                 failed = tell(stage, full=full)
             finally:
                 table.show(ledger, console)
+                if servers.folder.is_dir():
+                    table.keep(ledger, servers.folder / "events.json")
             if failed:
                 console.print(f"The story broke off: {failed}", style="red", highlight=False, markup=False)
             elif serve:
