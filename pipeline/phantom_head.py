@@ -24,10 +24,12 @@ Matrix = npt.NDArray[np.float64]
 # Signal of fluid, grey matter, white matter, lesion; then of the rest of the head: factor on the T1w value, extra for fat. Arbitrary units.
 CONTRASTS: dict[str, tuple[float, float, float, float, float, float]] = {
     "T1w": (170.0, 560.0, 860.0, 470.0, 1.6, 0.0),
-    "T2w": (1000.0, 500.0, 340.0, 820.0, 0.55, 0.8),
-    "FLAIR": (70.0, 520.0, 400.0, 940.0, 0.50, 0.7),
+    "T2w": (1000.0, 500.0, 340.0, 820.0, 0.75, 0.6),
+    "FLAIR": (70.0, 520.0, 400.0, 940.0, 0.75, 0.6),
     "dwi": (1000.0, 450.0, 330.0, 560.0, 0.06, 0.0),
 }
+# Values up to here lie around the average head, not in it: what is left of many people in other poses.
+AROUND = 40.0
 EYES = ((58.0, 197.0, 99.0), (118.0, 197.0, 99.0))
 # Lower border of the brain by row j of the average head (cerebellum, brain stem, temporal and frontal base), and how much higher it lies at the sides.
 BASE_J, BASE_K, BASE_SIDE = (30, 84, 92, 112, 150, 215), (72, 66, 64, 78, 94, 108), (0, 2, 16, 12, 0, 0)
@@ -214,7 +216,7 @@ def sample_once(person: Head, lesions: Array, grid: Grid, position: Matrix, shif
     # The coil hears little of the neck: fade there, so that the average head's cut edge is never seen.
     neck = np.clip((where[2] - 6) / 26, 0, 1)
     eye = np.clip(-t1 / 100, 0, 1) * neck
-    return fluid + eye, grey, white, lesion, np.float32(3.4) * np.clip(t1, 0, None) ** np.float32(0.8) * (1 - brain) * neck
+    return fluid + eye, grey, white, lesion, np.float32(3.4) * np.clip(t1 - AROUND, 0, None) ** np.float32(0.8) * (1 - brain) * neck
 
 
 def bend(warp: Array, where: Array) -> Array:
