@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Where PyPI's torch would bring CUDA: make demo TORCH_INDEX=https://download.pytorch.org/whl/cpu
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar on $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+# One thread per process: on shared cores two threads each are slower than one.
+export OMP_NUM_THREADS ?= 1
 export NO_ET := 1
 export NIPYPE_NO_ET := 1
 SHELL := /bin/bash
@@ -18,8 +20,8 @@ help: ## this list
 demo: $(VENV)/.ready ## the whole story, from DICOM to a withdrawn participant (FULL=1: 1 mm throughout; SERVE=1: leaves it running)
 	@$(BIN)/python manage.py demo $(if $(FULL),--full) $(if $(SERVE),--serve)
 
-test: $(VENV)/.ready-dev ## every test this machine can run; says what it skipped (ARGS="tests/deid -k csa")
-	@$(BIN)/python -m pytest $(ARGS)
+test: $(VENV)/.ready-dev ## every test this machine can run, two at a time; says what it skipped (ARGS="tests/deid -k csa", JOBS=4)
+	@$(BIN)/python -m pytest -n $(or $(JOBS),2) --dist loadfile $(ARGS)
 
 check: $(VENV)/.ready-dev ## lint, format, types, and the tests of the house itself
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/python -m pytest -q tests/house --deselect tests/house/test_readme.py

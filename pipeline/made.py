@@ -133,7 +133,7 @@ def measured(work: Work, step: str, stage: str, images: list[Image]) -> list[dic
     """Reports of images at one stage; an image that cannot be measured gets the grade `fail` with the reason."""
     items = [
         {"nifti": str(image.nifti), "suffix": image.contrast["suffix"], "stage": stage, "device": work.order.device, "zone": image.zone}
-        | {"bval": image.bval, "bvec": image.bvec, "facts": image.series.facts}
+        | {"bval": image.bval, "bvec": image.bvec, "facts": image.series.facts, "placement": (image.before or {}).get("placement")}
         for image in images
     ]
     answers = work.each(step, "measure", items, compute(work))

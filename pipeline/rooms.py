@@ -93,13 +93,16 @@ def convert(item: dict[str, Any]) -> dict[str, Any]:
 
 
 def measure(item: dict[str, Any]) -> dict[str, Any]:
-    """Quality of one image. item: nifti, suffix, stage, device, zone, bval, bvec, facts; paths or null."""
+    """Quality of one image. item: nifti, suffix, stage, device, zone, bval, bvec, facts; paths or null.
+
+    placement: where an earlier measurement of the same head found it, or null; it saves the registration.
+    """
     import qa
     from spatial.volumes import load
 
     volume = load(Path(item["nifti"]))
     zone, bval, bvec = (Path(item[name]) if item[name] else None for name in ("zone", "bval", "bvec"))
-    same = {"stage": item["stage"], "device": item["device"], "facts": item["facts"]}
+    same = {"stage": item["stage"], "device": item["device"], "facts": item["facts"], "placement": item["placement"]}
     return dict(qa.measure(volume, item["suffix"], deface_zone=zone, bval=bval, bvec=bvec, **same))
 
 
@@ -179,9 +182,18 @@ def attach(item: dict[str, Any]) -> dict[str, Any]:
     source = Path(item["path"])
     if digest(source) != item["sha256"]:
         raise Refused("changed")
-    done = masks.attach(source, {key: Path(path) for key, path in item["images"].items()}, hint=item["hint"])
+    # Quarantine's names say nothing; readers tell a packed NIfTI by its name, so it is given one by its first bytes (gzip: RFC 1952, 1f 8b).
+    out = Path(item["out"])
+    with source.open("rb") as opened:
+        named = out.with_name(f"given-{out.name.split('.')[0]}" + (".nii.gz" if opened.read(2) == b"\x1f\x8b" else ".nii"))
+    named.unlink(missing_ok=True)
+    named.symlink_to(source.resolve())
+    try:
+        done = masks.attach(named, {key: Path(path) for key, path in item["images"].items()}, hint=item["hint"])
+    finally:
+        named.unlink()
     label, kind = masks.label_of(item["hint"])
-    write(done.volume, Path(item["out"]))
+    write(done.volume, out)
     return {"image": done.image, "kind": done.kind, "how": done.how, "label": label, "type": kind}
 
 

@@ -180,7 +180,7 @@ def complete_upload(actor: User, upload: Upload, count: int, size: int) -> Uploa
             raise Conflict("upload_incomplete", f"{len(files)} files with {sum(files)} bytes arrived, not as many as were sent.", "Send what is missing.")
         quarantine.settle(upload.pk, upload.files.values_list("place", flat=True))
         upload.state, upload.manifest, upload.completed_at = Upload.State.RECEIVED, {"count": count, "bytes": size}, timezone.now()
-        upload.run_id = runs.enqueue("sort", subject_id=upload.pk, dataset_id=upload.dataset_id).pk
+        upload.run_id = runs.enqueue("sort", subject_id=upload.pk, dataset_id=upload.dataset_id, priority=5).pk
         upload.save()
         audit.write(actor, "upload.complete", f"upload:{upload.pk}", dataset=upload.dataset, files=count, bytes=size)
     return upload
