@@ -39,5 +39,5 @@ def test_packed_or_not_it_finds_its_image(tmp_path: Path, pack: Any) -> None:
 
 
 def test_what_is_no_mask_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(Exception, match="mask_unreadable|could not be read"):
+    with pytest.raises(Exception, match=r"mask_unreadable|could not be read"):
         rooms.attach(handed_in(tmp_path, gzip.compress(b"no image")))
