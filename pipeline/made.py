@@ -134,6 +134,7 @@ def measured(work: Work, step: str, stage: str, images: list[Image]) -> list[dic
     items = [
         {"nifti": str(image.nifti), "suffix": image.contrast["suffix"], "stage": stage, "device": work.order.device, "zone": image.zone}
         | {"bval": image.bval, "bvec": image.bvec, "facts": image.series.facts, "placement": (image.before or {}).get("placement")}
+        | {"pictures": work.arrays(image, stage)}
         for image in images
     ]
     answers = work.each(step, "measure", items, compute(work))

@@ -100,7 +100,9 @@ def pictures(work: Work) -> None:
         for kind, path in sorted(image.pictures.items()):
             image.review.append(f"{stem}_{kind}.png")
             Path(path).rename(work.review / image.review[-1])
-        items.append({"reports": [report for report in (image.before, image.after) if report], "out": str(work.review / f"{stem}_quality.png")})
+        stages = [stage for stage, report in (("pre-deface", image.before), ("post-deface", image.after)) if report]
+        drawn = {"pictures": [work.arrays(image, stage) for stage in stages]}
+        items.append(drawn | {"reports": [report for report in (image.before, image.after) if report], "out": str(work.review / f"{stem}_quality.png")})
     for image, item, answer in zip(named, items, work.each("pictures", "strip", items, READ), strict=True):
         if not answer.death:
             image.review.append(Path(str(item["out"])).name)

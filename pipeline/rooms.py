@@ -20,6 +20,8 @@ __all__ = ["attach", "clean", "convert", "deface", "measure", "pixels", "protoco
 # Entities whose values are numbers or BIDS words.
 CLOSED = frozenset({"run", "echo", "flip", "inv", "mt", "part", "dir", "hemi", "space", "label"})
 
+STAGES = {"pre-deface": "whole head", "post-deface": "defaced", "": "not measured"}
+
 
 def clean(item: dict[str, Any]) -> dict[str, Any]:
     """De-identify one DICOM file. item: path, sha256, out, removed (file for the removed strings), keys, code, study,
@@ -95,15 +97,20 @@ def convert(item: dict[str, Any]) -> dict[str, Any]:
 def measure(item: dict[str, Any]) -> dict[str, Any]:
     """Quality of one image. item: nifti, suffix, stage, device, zone, bval, bvec, facts; paths or null.
 
-    placement: where an earlier measurement of the same head found it, or null; it saves the registration.
+    pictures: where the arrays of its pictures go (.npz); placement: where an earlier measurement of the same head found it, or null; it saves the registration.
     """
+    import numpy as np
+
     import qa
     from spatial.volumes import load
 
     volume = load(Path(item["nifti"]))
     zone, bval, bvec = (Path(item[name]) if item[name] else None for name in ("zone", "bval", "bvec"))
     same = {"stage": item["stage"], "device": item["device"], "facts": item["facts"], "placement": item["placement"]}
-    return dict(qa.measure(volume, item["suffix"], deface_zone=zone, bval=bval, bvec=bvec, **same))
+    report = qa.measure(volume, item["suffix"], deface_zone=zone, bval=bval, bvec=bvec, **same)
+    arrays: dict[str, Any] = dict(report.pictures)
+    np.savez_compressed(item["pictures"], **arrays)
+    return dict(report)
 
 
 def deface(item: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -158,10 +165,15 @@ def keep(done: Any, whole: Any, source: Path, stem: Path) -> dict[str, Any]:
 
 
 def strip(item: dict[str, Any]) -> bool:
-    """Draw the quality strip of one image. item: reports (before, after), out."""
+    """Draw the quality strip of one image. item: reports (before, after), pictures (their .npz, in the same order), out."""
+    import numpy as np
+
+    import qa
     from qa import report
 
-    Path(item["out"]).write_bytes(report.strip(item["reports"]))
+    shown = [dict(np.load(path)) if Path(path).is_file() else {} for path in item["pictures"]]
+    rows = {STAGES[one.get("stage", "")]: qa.Report(one, arrays) for one, arrays in zip(item["reports"], shown, strict=True)}
+    Path(item["out"]).write_bytes(report.strip(rows))
     return True
 
 

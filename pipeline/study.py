@@ -91,6 +91,10 @@ class Work:
         """A private folder of this study's run."""
         return private(self.scratch / name)
 
+    def arrays(self, image: Image, stage: str) -> str:
+        """Where the pictures of one measurement of an image wait, as arrays (.npz), until its strip is drawn."""
+        return str(self.place("pictures") / f"{image.key.replace('/', '_')}_{stage}.npz")
+
     @property
     def images(self) -> list[Image]:
         """The images that are still on their way."""

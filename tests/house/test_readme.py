@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -110,7 +111,10 @@ def test_the_quick_form_of_every_measure_runs() -> None:
     for body in commands("measure"):
         for line in lines(body):
             done = subprocess.run([*line.split(), "QUICK=1"], cwd=ROOT, capture_output=True, text=True, timeout=900, check=False)
-            assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]
+            rows = json.loads((ROOT / f"build/show/{line.removeprefix('make show-')}.json").read_text("utf-8"))
+            # What QUICK leaves to a full run is as good as the last full run; whatever it measured itself is met.
+            assert [row for row in rows if not row["met"] and "not run now" not in row["figure"]] == [], done.stderr[-2000:]
+            assert done.returncode == (0 if all(row["met"] for row in rows) else 2 if rows else None), done.stderr[-2000:]
 
 
 def test_make_help_names_every_target_people_use() -> None:
