@@ -8,12 +8,20 @@ from django.db.models import Q, QuerySet
 
 from registry.access import policy
 from registry.access.models import Entitlement, Request, RequestedParticipant
-from registry.accounts.models import Dataset, User
+from registry.accounts.models import Dataset, Role, User
+from registry.runs import queries as runs
+from registry.runs.models import Mail
 
 
 def datasets_of(asker: User, *kinds: str) -> set[str]:
     """Ids of the datasets in which the asker has a living role of one of these kinds."""
     return {role.dataset for role in policy.facts_of_asker(asker).roles if role.kind in kinds}
+
+
+def dead_mails(asker: User) -> QuerySet[Mail]:
+    """Mails that were given up, to people with a role in a dataset the asker decides in. A mail holds a link, never data."""
+    people = Role.objects.filter(dataset__in=datasets_of(asker, "steward"), ended_at__isnull=True).values("user__email")
+    return runs.dead_mails().filter(to__in=people)
 
 
 def requests(asker: User) -> QuerySet[Request]:

@@ -151,6 +151,12 @@ class LinesDoor(Door):
         return self.listing(rows, shapes.LineShape, BySeq)
 
 
+class DeadMailsDoor(Door):
+    @told(shapes.MailShape, many=True, summary="Mails that could not be delivered", tags=["leaving"])
+    def get(self, request: Request) -> Response:
+        return self.listing(queries.dead_mails(self.asker), shapes.MailShape)
+
+
 class VerifyDoor(Door):
     @told(shapes.Verified, summary="Does the chain hold?", tags=["audit"])
     def post(self, request: Request) -> Response:

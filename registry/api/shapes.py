@@ -684,6 +684,15 @@ class WithdrawalShape(Shape):
         return [{"step": name, "done": name in withdrawal.steps} for name in ORDER]
 
 
+class MailShape(Shape):
+    id = s.UUIDField()
+    to = s.EmailField()
+    subject = s.CharField()
+    tries = s.IntegerField()
+    error_code = s.CharField()
+    created_at = s.DateTimeField()
+
+
 class LineShape(Shape):
     seq = s.IntegerField()
     at = s.CharField()

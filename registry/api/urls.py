@@ -60,6 +60,7 @@ v1: list[URLPattern] = [
     path("releases", deciding.ReleasesDoor.as_view()),
     path("releases/<uuid:pk>", deciding.ReleaseDoor.as_view()),
     path("releases/<uuid:pk>/manifest", deciding.ReleaseManifestDoor.as_view()),
+    path("mails", deciding.DeadMailsDoor.as_view()),
     path("audit/lines", deciding.LinesDoor.as_view()),
     path("audit/verify", deciding.VerifyDoor.as_view()),
     path("requests", receiving.RequestsDoor.as_view()),

@@ -17,6 +17,7 @@ from registry.api import urls
 from registry.audit.models import Line
 from registry.imaging.models import Image
 from registry.releases import actions as releases
+from registry.runs.models import Mail
 
 pytestmark = pytest.mark.django_db(databases="__all__")
 ID = "00000000-0000-4000-8000-000000000000"
@@ -334,3 +335,14 @@ def test_withdrawn_images_answer_to_nobody(house: Any, door: Any) -> None:
 
 def test_every_address_below_api_answers_in_our_form() -> None:
     assert get_resolver().resolve("/api/v1/x/y/z").func.__name__ == "not_found"
+
+
+def test_a_steward_sees_the_mails_that_could_not_be_delivered_and_nobody_else_does(house: Any, door: Any) -> None:
+    lost = {"subject": "A package is ready", "body": "https://registry.example/packages", "state": "dead", "tries": 8, "error_code": "smtp_550"}
+    mine = Mail.objects.create(to=house.contributor.email, **lost)
+    Mail.objects.create(to="somebody@elsewhere.example", **lost)
+    Mail.objects.create(to=house.contributor.email, **(lost | {"state": "queued", "error_code": ""}))
+    seen = door(house.steward).get("/mails")["results"]
+    assert [(row["id"], row["error_code"]) for row in seen] == [(str(mine.pk), "smtp_550")]
+    assert "body" not in seen[0]
+    assert door(house.contributor).get("/mails")["results"] == []
