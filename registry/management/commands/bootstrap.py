@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 from typing import Any
 
 from django.conf import settings
@@ -22,10 +23,13 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         for path in (settings.MYELIN_HOME, settings.MYELIN_KEYS, settings.MYELIN_ANCHOR, *settings.MYELIN_ZONES.values()):
             private_folder(path)
-        call_command("keys", stdout=self.stdout)
-        for alias in settings.DATABASES:
-            call_command("migrate", database=alias, interactive=False, verbosity=0)
-            call_command("createcachetable", database=alias, verbosity=0)
+        with (settings.MYELIN_HOME / "bootstrap.lock").open("w") as lock:
+            # Web and worker may be started together, and both begin here: two migrations at once trip over each other.
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            call_command("keys", stdout=self.stdout)
+            for alias in settings.DATABASES:
+                call_command("migrate", database=alias, interactive=False, verbosity=0)
+                call_command("createcachetable", database=alias, verbosity=0)
         self.stdout.write(f"tables of {', '.join(settings.DATABASES)} are up to date")
         if options["admin"]:
             self._admin(options["admin"])
