@@ -17,11 +17,6 @@ ROOT = Path(__file__).resolve().parent.parent
 _E = dict(os.environ)
 
 
-def _has(app: str) -> bool:
-    """Whether an app of ours is built yet: the house grows room by room."""
-    return (ROOT / "registry" / app / "models.py").is_file() or (ROOT / "registry" / app / "urls.py").is_file()
-
-
 try:
     PRODUCTION = _E.get("MYELIN_ENV", "development") == "production"
     DEBUG = env.flag(_E, "MYELIN_DEBUG", default=not PRODUCTION)
@@ -86,7 +81,7 @@ INSTALLED_APPS = [
     "registry.subjects",
     "registry.consent",
     "registry.access",
-    *(f"registry.{app}" for app in ("imaging", "clinical", "intake", "releases", "api", "portal") if _has(app)),
+    *(f"registry.{app}" for app in ("imaging", "clinical", "intake", "releases", "api")),
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
@@ -201,8 +196,8 @@ MYELIN_TICK = [
     ("vault", "subjects.actions.finish_forgetting", 600),
     ("consents", "consent.actions.end_by_time", 600),
     ("expiries", "access.actions.expire", 600),
-    *([("intake", "intake.actions.tick", 60)] if _has("intake") else []),
-    *([("releases", "releases.actions.tick", 60)] if _has("releases") else []),
+    ("intake", "intake.actions.tick", 60),
+    ("releases", "releases.actions.tick", 60),
 ]
 
 LOGGING = {
