@@ -30,6 +30,7 @@ from pipeline import outcome as outcomes
 CACHE = ROOT / ".cache" / "mri"
 JOBS = "2"
 SEED = 2026
+LINKER = ("/usr/", "/lib/", "/lib64/", "/etc/ld.so.cache")  # what the system's linker opens when a process starts
 
 
 @contextmanager
@@ -217,7 +218,7 @@ def carrier(depth: str) -> Result:
         (spool / "r2.1" / "order.json").write_text(json.dumps(order))
         watch(spool, names, seen)
         images = outcomes.read(spool / "r2.1.done" / "outcome.json")["images"]
-        allowed = (str(here), str(ROOT), sys.prefix, sys.base_prefix, "/dev/", "pipe:", "socket:", "anon_inode:", "/tmp/", "/proc/", "/usr/")
+        allowed = (str(here), str(ROOT), sys.prefix, sys.base_prefix, "/dev/", "pipe:", "socket:", "anon_inode:", "/tmp/", "/proc/", *LINKER)
         foreign = {name for name in seen["files"] if not name.startswith(allowed)}
         imported = (here / "django-was-imported").exists()
     if foreign:
