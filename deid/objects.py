@@ -49,7 +49,7 @@ def gate(file: File) -> str:
 
 
 def _kind(sop: str, modality: str, top: dict[int, Element]) -> None:
-    if DOCUMENT in top:
+    if DOCUMENT in top and PIXEL_DATA not in top:  # beside a picture it is one more attribute that goes
         raise Refused("encapsulated_document")
     tail = sop.removeprefix(STORAGE)
     for prefix, code in _PREFIXES:
@@ -105,5 +105,5 @@ def pixels(file: File, top: dict[int, Element]) -> None:
 
 
 def _ends(fragment: elements.Buffer) -> bool:
-    """Whether a JPEG, JPEG-LS or JPEG 2000 stream has its end marker (FFD9), padding aside."""
-    return bytes(fragment[-4:]).rstrip(b"\0").endswith(b"\xff\xd9") or b"\xff\xd9" in bytes(fragment[-16:])
+    """Whether a JPEG, JPEG-LS or JPEG 2000 stream has its end marker (FFD9). What lies behind it is `streams`' to leave out."""
+    return b"\xff\xd9" in bytes(fragment[-16:]) or b"\xff\xd9" in bytes(fragment)

@@ -39,7 +39,7 @@ SENTENCES = {
     "number": "is kept if it is a number",
     "term": "is kept if each of its values is a term of the imaging vocabulary",
     "items": "is kept as a sequence, and each item is cleaned by the same rules",
-    "bulk": "is kept; it holds picture values",
+    "bulk": "is kept; it holds picture values, tables of them, or the numbers of a colour profile",
     "set": "is written anew, to say what was done",
     "empty": "is emptied",
     "dummy": "is replaced by a value that says nothing",
@@ -48,6 +48,7 @@ SENTENCES = {
 }
 _NUMBERS = frozenset(["US", "SS", "UL", "SL", "UV", "SV", "FL", "FD", "DS", "IS", "AT"])
 _BY_VR = {"UI": "uid", "DA": "date", "TM": "time", "DT": "datetime", "CS": "term", "SQ": "items", "AS": "age"}
+_DESCRIPTORS = {"LO": "clean", "SH": "clean", "ST": "clean", "LT": "clean", "UT": "clean", "SQ": "items"}
 _BULK = frozenset(["PixelData", "RedPaletteColorLookupTableData", "GreenPaletteColorLookupTableData", "BluePaletteColorLookupTableData", "LUTData"])
 
 
@@ -62,10 +63,29 @@ class Rule:
     source: str
     row: dict[str, str] = field(default_factory=dict)
 
+    def resolve(self, kind: str) -> str:
+        """Which of X (remove), Z (empty), D (dummy) applies to an attribute of this Type; see the function `resolve`."""
+        return resolve(self.row.get("basic", "X/Z/D"), kind)
 
-@dataclass(frozen=True, slots=True)
+
+def resolve(basic: str, kind: str) -> str:
+    """X, Z or D for a row of Table E.1-1 and the attribute's Type in the object (PS3.15 E.1.1 and Table E.1-1a).
+
+    basic: what the row allows (`X/Z/D`, `Z`, ...). kind: 1, 1C, 2, 2C or 3. What the Type requires, where the row allows it; where it does not, the next
+    stronger statement that keeps the object valid: a required attribute is never removed.
+    """
+    allowed = set(basic.replace("U*", "X").split("/")) & {"X", "Z", "D"} or {"X"}
+    wanted = {"1": "D", "1C": "D", "2": "Z", "2C": "Z"}.get(kind, "X")
+    if wanted in allowed or wanted == "D":
+        return wanted
+    if wanted == "Z":
+        return "D" if allowed == {"D"} else "Z"
+    return "Z" if "Z" in allowed else "D"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Profile:
-    """A compiled policy. `rules`: tag -> Rule for everything named; `types`: object -> parent keyword -> keyword -> Type."""
+    """A compiled policy; one is equal to itself alone. `rules`: tag -> Rule for everything named; `types`: object -> parent keyword -> keyword -> Type."""
 
     name: str
     version: str
@@ -156,7 +176,7 @@ def _compile(policy: dict[str, Any], rows: dict[str, dict[str, str]], named: set
         entry = DicomDictionary.get(tag)
         if tag in out or entry is None or tag >> 16 in (0, 2, 4):
             continue
-        action, why = _by_row(entry[0], entry[4], row, named)
+        action, why = _by_row(entry[0], row, entry[4] in named, policy["defaults"])
         out[tag] = Rule(entry[4], entry[0][:2], action, why, "table", row)
     for keyword in named:
         tag = tag_for_keyword(keyword)
@@ -169,18 +189,16 @@ def _compile(policy: dict[str, Any], rows: dict[str, dict[str, str]], named: set
     return out
 
 
-def _by_row(vr: str, keyword: str, row: dict[str, str], named: set[str]) -> tuple[str, str]:
-    """The action that the options claimed give a row of Table E.1-1."""
+def _by_row(vr: str, row: dict[str, str], named: bool, defaults: dict[str, str]) -> tuple[str, str]:
+    """The action that the options claimed give a row of Table E.1-1. named: some object taken has the attribute. defaults: reasons of general departures."""
     basic = row["basic"]
     if row.get("modified_dates") == "C" and vr in ("DA", "TM", "DT"):
         return _BY_VR[vr], "dates and times are modified (113107)."
-    if row.get("descriptors") == "C" and keyword in named:
-        if vr in ("LO", "SH", "ST", "LT", "UT"):
-            return "clean", "descriptors are cleaned (113105)."
-        if vr == "SQ":
-            return "items", "descriptors are cleaned (113105)."
+    if row.get("descriptors") == "C" and named and vr in _DESCRIPTORS:
+        return _DESCRIPTORS[vr], "descriptors are cleaned (113105)."
     if basic == "U" and vr == "UI":
         return "uid", "UIDs are replaced consistently."
-    if basic == "X" or keyword not in named:
-        return "remove", "the basic profile removes it." if basic == "X" else "the objects taken do not name it."
-    return "by_type", "the basic profile removes it, empties it or replaces it."
+    if not named:
+        return "remove", "the basic profile removes it." if basic == "X" and "C" not in row.values() else defaults["not_named"]
+    why = f"the basic profile says {basic}; the attribute's Type in the object decides."
+    return "by_type", f"{why} Of Clean Descriptors: {defaults['not_text']}" if row.get("descriptors") == "C" else why

@@ -16,7 +16,7 @@ from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from deid import headers, profile, pseudonyms
+from deid import elements, headers, profile, pseudonyms
 
 MR = "1.2.840.10008.5.1.4.1.1.4"
 
@@ -203,6 +203,26 @@ def saved(tmp_path: Path) -> Callable[[FileDataset], Path]:
     def go(data: FileDataset) -> Path:
         path = tmp_path / f"source{next(count)}.dcm"
         data.save_as(path, enforce_file_format=True)
+        return path
+
+    return go
+
+
+@pytest.fixture
+def altered(tmp_path: Path) -> Callable[..., Path]:
+    """A plain MR file in which whole elements were put in or replaced, byte for byte, as no library would write them."""
+    count = itertools.count()
+
+    def go(*fresh: elements.Element, base: FileDataset | None = None, without: tuple[int, ...] = ()) -> Path:
+        path = tmp_path / f"altered{next(count)}.dcm"
+        with pydicom.config.disable_value_validation():
+            (base or make_mr()).save_as(path, enforce_file_format=True)
+        file = elements.parse(path.read_bytes())
+        gone = {element.tag for element in fresh} | set(without)
+        whole = sorted([*(e for e in file.elements if e.tag not in gone), *fresh], key=lambda e: e.tag)
+        top = file.top()
+        uid = top[0x00080018].bytes.decode().strip("\0")
+        path.write_bytes(b"".join([elements.head(elements.EXPLICIT, MR, uid, "1.2.3", "X"), *elements.body(whole, file.fragments)]))
         return path
 
     return go
