@@ -3,10 +3,9 @@
     new date = old date - offset(participant),   offset in 1..3650 days       (intervals in days survive, across studies and years)
     new time = old time + shift(study),          shift = 12:00:00 - first acquisition   (order and differences survive to the microsecond)
 
-A DT is one point on one line, so it moves by both at once. A DA with its TM beside it is two points: the date moves by the offset alone, and the day turns
-with
-the clock only where the pair stood on another day than the study's start (a scan over midnight), else the clock wraps. What does not parse is removed and
-counted.
+Within twelve hours of the first acquisition, before or after, a day with its time (a DT, or a DA with its TM beside it) moves as one point on one line, so a
+scan over midnight keeps its order: all of it now stands on one day. Farther away the day moves by the offset alone and the clock wraps, so that every interval
+between days is kept. StudyDate always moves by the offset alone. What does not parse is removed and counted.
 PS3.5 Table 6.2-1 (DA, TM, DT); PS3.15 E.3.6 (Retain Longitudinal Temporal Information with Modified Dates).
 """
 
@@ -20,6 +19,7 @@ DAY_US = 86_400_000_000
 NOON_US = 43_200_000_000
 _DA = re.compile(r"(\d{4})[.\-/]?(\d{2})[.\-/]?(\d{2})\Z")
 _TM = re.compile(r"(\d{2})(?::?(\d{2})(?::?(\d{2})(?:\.(\d{1,6}))?)?)?\Z")
+_DAY_AS_NUMBER = re.compile(r"\s*((?:19|20)\d{6})(?!\d)")
 _DT = re.compile(r"(\d{4})(\d{2})?(\d{2})?(\d{2})?(\d{2})?(\d{2})?(\.\d{1,6})?([+-]\d{4})?\Z")
 
 
@@ -56,14 +56,12 @@ def parse_time(text: str) -> int | None:
 
 
 def format_time(micro: int, like: str) -> str:
-    """Microseconds since midnight (wrapped into one day) as a TM with the precision of `like`."""
-    micro %= DAY_US
-    second, rest = divmod(micro, 1_000_000)
+    """Microseconds since midnight (wrapped into one day) as a TM with as many digits of a second as `like`, more where it would lose something."""
+    second, rest = divmod(micro % DAY_US, 1_000_000)
     text = f"{second // 3600:02d}{second // 60 % 60:02d}{second % 60:02d}"
-    bare = like.strip(" \0").replace(":", "")
-    if "." in bare:
-        return f"{text}.{rest:06d}"[: max(len(bare), 8)] if rest else f"{text}.{'0' * len(bare.split('.')[1])}"
-    return f"{text}.{rest:06d}" if rest else text
+    digits = len(like.strip(" \0").partition(".")[2])
+    needed = len(f"{rest:06d}".rstrip("0")) if rest else 0
+    return f"{text}.{rest:06d}"[: 7 + max(digits, needed)] if digits or needed else text
 
 
 def move_date(text: str, shift: Shift, *, carry_days: int = 0) -> str | None:
@@ -84,34 +82,61 @@ def move_time(text: str, shift: Shift) -> str | None:
 
 
 def carry(date: str, time: str, shift: Shift) -> int:
-    """How many days (-1, 0, 1) the clock carries a DA/TM pair over: only for a pair that stood on another day than the study's start."""
+    """How many days (-1, 0, 1) the clock carries a DA/TM pair over: only one within twelve hours of the study's start, on the other side of midnight."""
     day, micro = parse_date(date), parse_time(time)
-    if day is None or micro is None or shift.start is None or day == shift.start:
+    return 0 if day is None or micro is None else _carried(day, micro, shift)
+
+
+def _carried(day: datetime.date, micro: int, shift: Shift) -> int:
+    if shift.start is None or day == shift.start:
         return 0
-    return (micro + shift.clock_us) // DAY_US
+    line = micro + shift.clock_us  # noon is where the study now starts
+    since = (day - shift.start).days * DAY_US + line - NOON_US
+    return line // DAY_US if -NOON_US <= since < NOON_US else 0
 
 
-def move_datetime(text: str, shift: Shift) -> str | None:
-    """A DT value moved by days and clock together, its precision kept, a zone suffix dropped; None where it does not parse or has no full date."""
+def parse_datetime(text: str) -> tuple[datetime.date, int | None] | None:
+    """A DT value as its day and microseconds since midnight (None where it stops at the day); None where it does not parse or has no full date."""
     found = _DT.match(text.strip(" \0"))
     if not found or not found[3]:
         return None
-    year, month, day, hour, minute, second = (int(g) if g else None for g in found.groups()[:6])
+    year, month, day, hour, minute, second = (int(g or 0) for g in found.groups()[:6])
     micro = int((found[7] or ".0")[1:].ljust(6, "0"))
-    try:
-        old = datetime.datetime(year or 1, month or 1, day or 1, hour or 0, minute or 0, min(second or 0, 59), micro)
-        new = old - datetime.timedelta(days=shift.days)
-        if hour is not None:
-            new += datetime.timedelta(microseconds=shift.clock_us)
-            if shift.start is None or old.date() == shift.start:  # same rule as a DA/TM pair: the day turns only for a scan over midnight
-                new = datetime.datetime.combine(old.date() - datetime.timedelta(days=shift.days), new.time())
-    except (ValueError, OverflowError):
+    if hour > 23 or minute > 59 or second > 60:
         return None
-    full = f"{new.year:04d}{new.month:02d}{new.day:02d}{new.hour:02d}{new.minute:02d}{new.second:02d}"
-    if hour is None:
-        return full[:8]
-    digits = found[7] or (".000000" if new.microsecond else "")
-    return full + (f".{new.microsecond:06d}"[: max(len(digits), 2)] if digits else "")
+    try:
+        date = datetime.date(year, month, day)
+    except ValueError:
+        return None
+    if found[4] is None:
+        return date, None
+    return date, ((hour * 60 + minute) * 60 + min(second, 59)) * 1_000_000 + (micro if second < 60 else 999_999)
+
+
+def move_datetime(text: str, shift: Shift) -> str | None:
+    """A DT value moved by days and clock, its precision kept, a zone suffix dropped; None where it does not parse or has no full date."""
+    parsed = parse_datetime(text)
+    if parsed is None:
+        return None
+    date, micro = parsed
+    carried = 0 if micro is None else _carried(date, micro, shift)
+    try:
+        day = date - datetime.timedelta(days=shift.days - carried)
+    except OverflowError:
+        return None
+    written = f"{day.year:04d}{day.month:02d}{day.day:02d}"
+    return written if micro is None else written + format_time(micro + shift.clock_us, _time_in(text))
+
+
+def _time_in(text: str) -> str:
+    """The time part of a DT value."""
+    return re.split(r"[+-]", text.strip(" \0")[8:])[0]
+
+
+def reads_as_a_day(text: str) -> bool:
+    """Whether a number reads as a day of our time (it begins with YYYYMMDD): scanners do write the day as a number."""
+    found = _DAY_AS_NUMBER.match(text)
+    return bool(found and parse_date(found[1]))
 
 
 def clock_shift(start_us: int | None, fallback_ms: int) -> int:

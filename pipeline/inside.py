@@ -7,12 +7,12 @@ persons, studies, series, birth dates, sexes and words of names cross as keyed c
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from deid import dates, elements, identity, objects
+from deid import dates, elements, identity, names, objects
 from deid.errors import DeidError
 from deid.pseudonyms import CodeKey, PseudonymKey, keys_from_file, load_code_key, load_pseudonym_key
 from pipeline.codes import Refused
@@ -37,8 +37,8 @@ def open_keys(paths: Mapping[str, str]) -> tuple[CodeKey, PseudonymKey]:
 def look(item: dict[str, Any]) -> dict[str, Any]:
     """One file: its SHA-256 and either a refusal ("code") or what it is ("kind" dicom or nifti) and, by code, whose.
 
-    item: {"path", "site", "keys"}. Of a DICOM file: study, series, instance, participant, day, session (the shifted study date, YYYYMMDD), birth, sex,
-    words (of the name), placeholder.
+    item: {"path", "site", "keys"}. Of a DICOM file: study, instance, participant, day, session (the shifted study date, YYYYMMDD), birth, sex, placeholder,
+    names (of each spelling: script, words, family, given, the initials of the given names, and whether it is a full name that vouches for a person).
     """
     path = Path(item["path"])
     row: dict[str, Any] = {"sha256": digest(path), "code": "", "reason": "", "advice": ""}
@@ -100,21 +100,31 @@ def dicom(path: Path, site: str, codes: CodeKey, pseudonyms: PseudonymKey) -> di
         "session": (dates.move_date(who.study_date.strftime("%Y%m%d"), shift) or "") if who.study_date else "",
         "birth": mark("birth", who.birth_date.isoformat() if who.birth_date else ""),
         "sex": mark("sex", who.sex if who.sex in ("M", "F") else ""),
-        "words": [mark("word", word) for word in who.name_folded.split() if len(word) > 1],
+        "names": [spelled(name, mark) for text in who.names for name in names.parse(text)],
     }
 
 
-def moment(item: dict[str, Any]) -> list[int] | None:
-    """Where in its study a file was acquired: [day, microsecond], both moved by secret amounts, good for comparing alone.
+def spelled(name: names.Name, mark: Callable[[str, str], str]) -> dict[str, Any]:
+    """One spelling of a name as codes that say only which parts of two spellings are equal."""
+    parts = {"words": name.words, "family": name.family, "given": name.given}
+    row: dict[str, Any] = {kind: sorted(mark("word", word) for word in words) for kind, words in parts.items()}
+    initials = sorted({mark("initial", word[0]) for word in name.given})
+    row |= {"initials": initials, "only_initials": all(len(word) == 1 for word in name.given), "vouches": names.vouches(name)}
+    return row | {"script": mark("script", names.script(name))}
 
-    item: path, keys. None where the file does not say.
+
+def moment(item: dict[str, Any]) -> list[int] | None:
+    """Where in its study a file was acquired: three numbers, moved by secret amounts, that sort as `deid.moments.Start.order` does, good for nothing else.
+
+    item: path, keys. The file's earliest moment at any depth counts. None where the file says no time.
     """
     who = identity.identify(item["path"])
-    if who.start.micro is None or who.start.date is None:
+    if who.start.micro is None:
         return None
     _, pseudonyms = open_keys(item["keys"])
     moved = pseudonyms.shift_ms(who.study_uid)
-    return [who.start.date.toordinal() + moved % 3650, who.start.micro + moved * 1000]
+    content, day, micro = who.start.order
+    return [int(content), day.toordinal() + moved % 3650, micro + moved * 1000]
 
 
 def image(item: dict[str, Any]) -> str:
