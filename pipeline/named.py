@@ -111,9 +111,8 @@ def pictures(work: Work) -> None:
 def verify(work: Work) -> None:
     """Search all products for what was removed; an image with a finding is withheld and nothing of it stays."""
     images = work.images
-    scratch = work.place("verify")
     same = {"root": str(work.bids), "removed": work.removed}
-    items = [same | {"paths": image.products, "scratch": str(scratch / str(n))} for n, image in enumerate(images)]
+    items = [same | {"paths": image.products} for image in images]
     for image, answer in zip(images, work.each("verify", "verify", items, CONVERT), strict=True):
         if not answer.death and not answer.value:
             continue

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from functools import lru_cache
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from pipeline.codes import Refused
@@ -16,9 +16,6 @@ from pipeline.inside import open_keys
 from pipeline.outcome import digest
 
 __all__ = ["attach", "clean", "convert", "deface", "measure", "pixels", "protocol", "save", "strip", "verify"]
-
-# Entities whose values are numbers or BIDS words.
-CLOSED = frozenset({"run", "echo", "flip", "inv", "mt", "part", "dir", "hemi", "space", "label"})
 
 STAGES = {"pre-deface": "whole head", "post-deface": "defaced", "": "not measured"}
 
@@ -38,7 +35,7 @@ def clean(item: dict[str, Any]) -> dict[str, Any]:
     _, pseudonyms = open_keys(item["keys"])
     if pseudonyms.study_code(headers.identify(source).study_uid) != item["study"]:
         raise Refused("other_study")
-    subject = headers.Subject(item["code"], pseudonyms, starts=starts(item["first"]))
+    subject = headers.Subject(item["code"], pseudonyms, starts=starts(item["first"]), searched=True)
     done = headers.clean_file(source, target, subject, profile.load(item["profile"]))
     Path(item["removed"]).write_text(json.dumps(sorted(done.removed)), encoding="utf-8")
     return {"account": done.account, "facts": done.facts, **series_of(target)}
@@ -210,36 +207,11 @@ def attach(item: dict[str, Any]) -> dict[str, Any]:
 
 
 def verify(item: dict[str, Any]) -> list[dict[str, str]]:
-    """Search products for what was removed. item: root, paths (relative to it), removed (files), scratch. Gives the places, never the value.
-
-    Names of products are made of BIDS words and of a few values; only the values could hold a person, so the files are searched under neutral
-    names, and the values as a text of their own. (`anat` may have been removed from a description, and is the name of a folder none the less.)
-    """
+    """Search products for what was removed. item: root, paths (relative to it), removed (files). Gives the places, never the value."""
     from deid import verify as room
 
     removed: set[str] = set()
     for path in item["removed"]:
         removed.update(json.loads(Path(path).read_text(encoding="utf-8")))
-    root, scratch = Path(item["root"]), Path(item["scratch"])
-    scratch.mkdir()
-    plain = scratch / "names.txt"
-    plain.write_text("\n".join(sorted({value for path in item["paths"] for value in spoken(PurePosixPath(path))})), encoding="utf-8")
-    paths = [plain]
-    for n, path in enumerate(item["paths"], 1):
-        paths.append(scratch / f"{n}{''.join(PurePosixPath(path).suffixes)}")
-        if path.endswith(".json"):
-            paths[-1].write_text(json.dumps(foreign(json.loads((root / path).read_text(encoding="utf-8")))), encoding="utf-8")
-        else:
-            paths[-1].hardlink_to(root / path)
-    return [{"where": str(one.where), "kind": str(one.kind)} for one in room.search(paths, removed, scratch)]
-
-
-def foreign(sidecar: dict[str, Any]) -> dict[str, Any]:
-    """A sidecar without the name of our converter: `NIIX` may have been removed from a header, and stands in `dcm2niix` none the less."""
-    return {key: value for key, value in sidecar.items() if (key, value) != ("ConversionSoftware", "dcm2niix")}
-
-
-def spoken(path: PurePosixPath) -> list[str]:
-    """The values in a BIDS name that are no words of BIDS: `acq-`, `task-`, `desc-` and the like, label and session."""
-    pairs = [part.split("-", 1) for part in path.name.split(".")[0].split("_") if "-" in part]
-    return [value for key, value in pairs if key not in CLOSED]
+    root = Path(item["root"])
+    return [{"where": one.where, "kind": one.kind} for one in room.search([root / path for path in item["paths"]], removed, root)]

@@ -1,14 +1,25 @@
-"""I make terms.json: the defined terms of coded strings (VR CS), gathered from the validator dciodvfy (Debian dicom3tools) and from the lists below me.
+"""I make terms.json, the fixed words of the standards, gathered from what is installed and never from memory:
 
-python deid/profiles/make_terms.py "$(which dciodvfy)" 1.00~20220618093127
+- `words`, `short`: defined terms of coded strings (VR CS), from the validator dciodvfy (Debian dicom3tools), and the makers' terms listed below me;
+- `keys`: names of sidecar fields and table columns, from the BIDS schema inside the validator of BIDS (bids-validator-deno), from the converter dcm2niix,
+  and the keywords of DICOM (PS3.6, as pydicom carries it);
+- `entities`, `values`, `suffixes`, `datatypes`, `files`: what BIDS names are made of, from the same schema.
+
+python deid/profiles/make_terms.py
 """
 
 from __future__ import annotations
 
+import importlib.metadata
+import importlib.util
 import json
+import os
 import re
-import sys
+import shutil
+import subprocess
+import tempfile
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).resolve().parent
 
@@ -37,18 +48,71 @@ ND ADC ASL SUB MPR MIP DIS PFA SAT FAT GRE FFE TFE TSE EPI IMA MAG REL RGB ROW C
 """
 
 
-def main(binary: str, version: str) -> None:
+def terms(binary: str) -> tuple[set[str], set[str]]:
+    """Runs of four letters or more, and whole terms of three characters or fewer."""
     found = re.findall(rb"[A-Z][A-Z0-9_ ]{1,15}(?=\0)", Path(binary).read_bytes())
     words = {run for term in found for run in re.findall(r"[A-Z]{4,}", term.decode("ascii"))} | set(re.findall(r"[A-Z]{4,}", VENDOR))
-    short = {term.decode("ascii").strip() for term in found if len(term.strip()) <= 3} | set(SHORT.split())
+    return words, {term.decode("ascii").strip() for term in found if len(term.strip()) <= 3} | set(SHORT.split())
+
+
+def schema() -> dict[str, Any]:
+    """The schema inside the validator's bundle, read by running that one assignment."""
+    import deno  # type: ignore[import-untyped]
+
+    spec = importlib.util.find_spec("bids_validator_deno")
+    if spec is None or spec.origin is None:
+        raise SystemExit("bids-validator-deno is not installed")
+    text = (Path(spec.origin).parent / "bids-validator.js").read_text(encoding="utf-8")
+    start = text.index("var schema_default = {")
+    end = text.index("};", text.index('schema_version: "', start)) + 2
+    with tempfile.TemporaryDirectory() as folder:
+        script = Path(folder) / "schema.js"
+        script.write_text(text[start:end] + "\nconsole.log(JSON.stringify(schema_default));", encoding="utf-8")
+        done = subprocess.run([os.fsdecode(deno.find_deno_bin()), "run", "--no-config", str(script)], capture_output=True, check=True, timeout=60)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def keys(bids: dict[str, Any]) -> set[str]:
+    """Names of fields and columns that BIDS, dcm2niix or DICOM define."""
+    import dcm2niix  # type: ignore[import-untyped]
+    from pydicom.datadict import DicomDictionary
+
+    converter = (Path(dcm2niix.__file__).parent / "dcm2niix").read_bytes()
+    theirs = {found.decode() for found in re.findall(rb'"([A-Za-z][A-Za-z0-9_]{2,60})": ?', converter)}
+    objects = bids["objects"]
+    fixed = {value.get("name", key) for group in ("metadata", "columns") for key, value in objects[group].items()}
+    return theirs | fixed | {row[4] for row in DicomDictionary.values() if row[4]}
+
+
+def main() -> None:
+    binary = shutil.which("dciodvfy")
+    if binary is None:
+        raise SystemExit("dciodvfy (Debian package dicom3tools) is not installed")
+    version = subprocess.run(["dpkg-query", "-W", "-f", "${Version}", "dicom3tools"], capture_output=True, text=True, check=True).stdout
+    words, short = terms(binary)
+    bids = schema()
+    objects = bids["objects"]
+
+    def listed(found: set[str]) -> str:
+        return " ".join(sorted(found))
+
+    editions = [f"dicom3tools {version}, with vendor terms of make_terms.py", f"BIDS {bids['bids_version']}"]
+    editions += [f"{name} {importlib.metadata.version(name)}" for name in ("dcm2niix", "pydicom")]
     content = {
-        "edition": f"dicom3tools {version}, with vendor terms of make_terms.py",
+        "edition": "; ".join(editions),
         "made_by": "make_terms.py",
-        "words": " ".join(sorted(words)),
-        "short": " ".join(sorted(short)),
+        "words": listed(words),
+        "short": listed(short),
+        "keys": listed(keys(bids)),
+        "entities": listed({value["name"] for value in objects["entities"].values()}),
+        "values": listed({str(value) for one in objects["entities"].values() for value in one.get("enum", []) if isinstance(value, str)}),
+        "suffixes": listed({value["value"] for value in objects["suffixes"].values()}),
+        "datatypes": listed({value["value"] for value in objects["datatypes"].values()}),
+        "files": listed({value.get("file_type") and key for key, value in objects["files"].items()} - {None}),
     }
     (HERE / "terms.json").write_text(json.dumps(content, indent=0) + "\n")
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:3])
+    main()
