@@ -7,12 +7,20 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 from deid import profile, reference, standalone
 from deid.errors import REFUSALS, DeidError
+from deid.inputs import Source
+from deid.isolated import Broken, place
+from deid.people import SEPARATE, WAIT
+from deid.place import Usage
 from deid.pseudonyms import new_key
 
 
@@ -26,7 +34,13 @@ def _options() -> argparse.ArgumentParser:
     headers.add_argument("--profile", default=profile.DEFAULT)
     headers.add_argument("--site", default="", help="the site's code; equal PatientIDs of two sites never meet")
     headers.add_argument("--report", type=Path, help="where the report goes (JSON); it names files by number and hash")
-    headers.add_argument("--jobs", type=int, default=1)
+    headers.add_argument("--names", type=Path, help="write file number -> input path here, for your eyes; never inside OUT")
+    headers.add_argument("--jobs", type=_jobs, default=1, metavar="N", help="how many cores to use (default 1)")
+    headers.add_argument("--people", type=Path, metavar="FILE", help="a CSV that says which identifiers are one person, and whose an unnamed scan is")
+    headers.add_argument(
+        "--conflicts", choices=(SEPARATE, WAIT), default=SEPARATE,
+        help="scans whose identifier stands for several people or nobody: separate people (default), or let them wait until --people says whose",
+    )  # fmt: skip
     headers.add_argument("--no-pixels", action="store_true", help="do not search the pixels for writing (the header alone is cleaned)")
     explain = acts.add_parser("explain", help="say in English what happens to an attribute, or to all of them")
     explain.add_argument("tag", nargs="?", help="a keyword, or (gggg,eeee)")
@@ -37,6 +51,13 @@ def _options() -> argparse.ArgumentParser:
     key.add_argument("file", type=Path)
     acts.add_parser("codes", help="list every refusal code with its reason and advice")
     return parser
+
+
+def _jobs(text: str) -> int:
+    """A number of cores from 1 to 256."""
+    if not text.isdecimal() or not 1 <= int(text) <= 256:
+        raise argparse.ArgumentTypeError("a number from 1 to 256")
+    return int(text)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -51,23 +72,58 @@ def main(argv: Sequence[str] | None = None) -> int:
     except DeidError as refusal:
         print(f"{refusal.code}: {refusal.reason} {refusal.advice}", file=sys.stderr)
         return 2
+    except Exception as error:  # noqa: BLE001 - the last door: a message of an unforeseen exception may quote a file
+        words = f" ({error})" if isinstance(error, Broken) else ""
+        print(f"deid: internal failure: {type(error).__name__} at {place(error)}{words}", file=sys.stderr)
+        return 1
 
 
 def _headers(options: argparse.Namespace) -> int:
-    if not options.input.exists() or options.jobs < 1 or options.output.resolve().is_relative_to(options.input.resolve()):
-        print("usage: the input must exist, the output must lie outside it, and --jobs is at least 1", file=sys.stderr)
-        return 2
-    options.output.mkdir(parents=True, exist_ok=True)
-    report = standalone.run(
-        options.input, options.output, options.key, profile_name=options.profile, site=options.site, jobs=options.jobs, look=not options.no_pixels
-    )
+    for file in (options.key, options.people, options.names, options.report):
+        if file and file.resolve().is_relative_to(options.input.resolve()) and options.input.is_dir():
+            return _wrong("The files of --key, --people, --names and --report must lie outside IN.")
+    if options.names and options.names.resolve().is_relative_to(options.output.resolve()):
+        return _wrong("The file of --names must lie outside OUT: it says who people are.")
+    if not options.input.exists():
+        return _wrong("There is no such input.")
+    if any(file and not file.parent.is_dir() and file.parent.resolve() != options.output.resolve() for file in (options.report, options.names)):
+        return _wrong("The folder of --report or --names does not exist.")
+    asked = standalone.Request(
+        options.input, options.output, options.key, options.profile, options.site, options.jobs, not options.no_pixels, options.people, options.conflicts,
+        options.report,
+    )  # fmt: skip
+    try:
+        report, sources = standalone.serve(asked)
+    except Usage as usage:
+        return _wrong(str(usage))
+    if options.names:
+        _write_names(options.names, sources)
     if options.report:
         options.report.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    print(", ".join(f"{count} {verdict}" for verdict, count in sorted(report["totals"].items())) or "no files")
-    for code, count in sorted(report["codes"].items()):
-        if code != "ok":
-            print(f"  {count} {code}: {REFUSALS[code][0]} {REFUSALS[code][1]}")
-    return 1 if report["totals"].get("failed") else 0
+    print(_summary(report))
+    return 0
+
+
+def _wrong(sentence: str) -> int:
+    print(sentence, file=sys.stderr)
+    return 2
+
+
+def _summary(report: dict[str, Any]) -> str:
+    """What came of the files, in a few lines."""
+    words = ", ".join(f"{count} {verdict}" for verdict, count in sorted(report["totals"].items())) or "no files"
+    lines = [f"{words}; {report['people']} people, {len(report['accounts'])} series"]
+    lines += [f"  {count} {code}: {' '.join(REFUSALS[code])}" for code, count in sorted(report["codes"].items()) if code != "ok"]
+    return "\n".join([*lines, *(f"  to review, {count} times: {what}" for what, count in sorted(report["review"].items()))])
+
+
+def _write_names(path: Path, sources: Sequence[Source]) -> None:
+    """Number and input path of every file, one a line, for the owner's eyes (mode 0600). Backslash, tab and line end are escaped."""
+    escapes = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+    text = "n\tpath\n" + "".join(f"{one.n}\t{one.name.translate(escapes)}\n" for one in sources)
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
+        out.write(os.fsencode(text))
 
 
 def _explain(options: argparse.Namespace) -> int:
@@ -99,5 +155,12 @@ def _codes(options: argparse.Namespace) -> int:
     return 0
 
 
+def _leave(number: int, frame: FrameType | None) -> None:
+    """Stop at once: killing this process at any moment is safe by design, and its children end with it."""
+    os._exit(128 + number)
+
+
 if __name__ == "__main__":
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _leave)
     sys.exit(main())

@@ -1,4 +1,4 @@
-"""Whose file is this? Read before anything is cleaned, answered in codes only by those who call.
+"""What does one file say about whose it is? Read before anything is cleaned; `deid.people` draws the conclusion.
 
 The key of a person is (site, IssuerOfPatientID, PatientID); sex, birth date and name are read too, not to identify but to notice when files under one key
 contradict each other. Nothing here is ever logged.
@@ -7,14 +7,14 @@ contradict each other. Nothing here is ever logged.
 from __future__ import annotations
 
 import datetime
-import re
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from deid import dates, elements, values
-from deid.errors import Refused
+from deid import dates, elements, moments, values
+from deid.moments import UNKNOWN
+from deid.moments import Start as Start
+from deid.moments import study_starts as study_starts
 from deid.pseudonyms import fold, is_placeholder
 
 PATIENT_NAME, PATIENT_ID, ISSUER, BIRTH_DATE, SEX = 0x00100010, 0x00100020, 0x00100021, 0x00100030, 0x00100040
@@ -22,15 +22,12 @@ STUDY_UID, SERIES_UID, SOP_UID, SOP_CLASS, MODALITY = 0x0020000D, 0x0020000E, 0x
 STUDY_DATE, SERIES_DATE, ACQUISITION_DATE, CONTENT_DATE = 0x00080020, 0x00080021, 0x00080022, 0x00080023
 STUDY_TIME, ACQUISITION_TIME, CONTENT_TIME, ACQUISITION_DATETIME = 0x00080030, 0x00080032, 0x00080033, 0x0008002A
 CHARSET = 0x00080005
-_MOMENTS = frozenset({ACQUISITION_TIME, ACQUISITION_DATETIME, 0x00189074})  # the last: FrameAcquisitionDateTime
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """When a study's first acquisition began: its calendar day and microseconds since midnight (either may be unknown)."""
-
-    date: datetime.date | None
-    micro: int | None
+# What else names the person: OtherPatientNames, PatientBirthName, PatientMotherBirthName;
+# OtherPatientIDs, PatientTelephoneNumbers, AdmissionID, AccessionNumber.
+_OTHER_NAMES = frozenset({PATIENT_NAME, 0x00101001, 0x00101005, 0x00101060})
+_OTHER_NUMBERS = frozenset({0x00101000, 0x00102154, 0x00380010, 0x00080050})
+_OTHER_IDS_SEQUENCE = 0x00101002
+_SHORTEST = 5  # characters of a further number: shorter ones are in every protocol name
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +35,8 @@ class Identity:
     """Who and what one file says it is. Every field here identifies: it stays in the process that read it.
 
     placeholder: the PatientID names nobody (empty, masked, a stand-in). name_folded: the words of the name in alphabetical order.
-    study_uid, series_uid, sop_uid: as they stand ("" where missing). start: this file's own acquisition date and time.
+    study_uid, series_uid, sop_uid: as they stand ("" where missing). start: this file's own acquisition date and time. names: PatientName as it is spelled.
+    others: further names (with a caret) and numbers of the person, to be looked for in the text of all their files.
     """
 
     issuer: str
@@ -53,8 +51,10 @@ class Identity:
     sop_class: str = ""
     modality: str = ""
     study_date: datetime.date | None = None
-    start: Start = Start(None, None)
+    start: Start = UNKNOWN
     age: str = ""
+    names: tuple[str, ...] = ()
+    others: frozenset[str] = frozenset()
 
 
 def identify(path: Path | str) -> Identity:
@@ -84,69 +84,28 @@ def of(file: elements.File) -> Identity:
         sop_class=get(SOP_CLASS),
         modality=get(MODALITY),
         study_date=next((d for t in (STUDY_DATE, SERIES_DATE, ACQUISITION_DATE, CONTENT_DATE) if (d := dates.parse_date(get(t)))), None),
-        start=_start(file, get),
+        start=moments.of(file.elements),
         age=get(0x00101010),
+        names=tuple(filter(None, [get(PATIENT_NAME)])),
+        others=_others(top, codecs),
     )
 
 
-def _start(file: elements.File, get: Callable[[int], str]) -> Start:
-    """The file's earliest acquisition, at any depth (enhanced frames and mosaics carry their own times)."""
-    moments = (element for element in elements.walk(file.elements) if element.tag in _MOMENTS and element.value is not None)
-    found = [start for element in moments if (start := _moment(element)).micro is not None]
-    day = next((d for t in (ACQUISITION_DATE, SERIES_DATE, STUDY_DATE, CONTENT_DATE) if (d := dates.parse_date(get(t)))), None)
-    if not found:
-        micro = next((m for t in (CONTENT_TIME, STUDY_TIME) if (m := dates.parse_time(get(t))) is not None), None)
-        return Start(day, micro)
-    return min((Start(start.date or day, start.micro) for start in found), key=_key)
-
-
-def _moment(element: elements.Element) -> Start:
-    text = values.texts(element)[0]
-    if element.tag == ACQUISITION_TIME:
-        return Start(None, dates.parse_time(text))
-    return Start(dates.parse_date(text[:8]), dates.parse_time(re.split(r"[+\-]", text[8:])[0]) if len(text) >= 10 else None)
+def _others(top: Mapping[int, elements.Element], codecs: tuple[str, ...]) -> frozenset[str]:
+    """Every name and further number of the person at the top level, in every reading of the character set."""
+    out = set()
+    for tag in _OTHER_NAMES & top.keys():
+        if top[tag].items is None:
+            out |= {name if "^" in name else name + "^" for name in values.readings(top[tag], codecs)}
+    further = [top[tag] for tag in _OTHER_NUMBERS & top.keys()]
+    if _OTHER_IDS_SEQUENCE in top:
+        further += [element for item in top[_OTHER_IDS_SEQUENCE].items or () for element in item.elements if element.tag == PATIENT_ID]
+    for element in further:
+        if element.items is None:
+            out |= {value for value in values.readings(element, codecs) if len(value) >= _SHORTEST and not is_placeholder(value)}
+    return frozenset(out)
 
 
 def fold_name(name: str) -> str:
     """The words of a person name, folded and sorted: `SMITH^John` and `john smith` are alike."""
     return " ".join(sorted(part for part in fold(name.replace("^", " ").replace("=", " ").replace(",", " ")).split() if any(c.isalnum() for c in part)))
-
-
-def study_starts(found: Iterable[Identity]) -> dict[str, Start]:
-    """Each study's first acquisition over all its files (by StudyInstanceUID): what `Subject.starts` wants. Unknown days sort last."""
-    best: dict[str, Start] = {}
-    for one in found:
-        new, old = one.start, best.get(one.study_uid)
-        if new.micro is not None and (old is None or _key(new) < _key(old)):
-            best[one.study_uid] = new
-    return best
-
-
-def _key(start: Start) -> tuple[datetime.date, int]:
-    return start.date or datetime.date.max, start.micro if start.micro is not None else dates.DAY_US
-
-
-def conflicts(found: Iterable[Identity]) -> Mapping[tuple[str, str], str]:
-    """Which persons, by (folded issuer, folded PatientID), contradict themselves over their files -> code `identity_conflict`.
-
-    Two birth dates, two sexes, or names without a word in common. An unknown value contradicts nothing.
-    """
-    people: dict[tuple[str, str], list[Identity]] = defaultdict(list)
-    for one in found:
-        if not one.placeholder:
-            people[fold(one.issuer), fold(one.patient_id)].append(one)
-    return {who: "identity_conflict" for who, ones in people.items() if _contradict(ones)}
-
-
-def _contradict(ones: list[Identity]) -> bool:
-    births = {one.birth_date for one in ones if one.birth_date}
-    sexes = {one.sex for one in ones if one.sex in ("M", "F")}
-    names = {frozenset(one.name_folded.split()) for one in ones if one.name_folded}
-    common = frozenset.intersection(*names) if names else frozenset()
-    return len(births) > 1 or len(sexes) > 1 or (len(names) > 1 and not common)
-
-
-def require_person(one: Identity) -> None:
-    """Raise Refused(no_identity) where the file names nobody."""
-    if one.placeholder:
-        raise Refused("no_identity")

@@ -2,6 +2,7 @@
 
     fold(s)   = casefold(NFKC(s)) with outer blanks trimmed and inner blanks collapsed
     code      = base32( m || c ),  m = HMAC-SHA-256(code key, ["code", fold(site), fold(issuer), fold(patient id)])[:12]
+                                   (other people, other first words: "declared", "study", "apart")
                                    c = HMAC-SHA-256(check key, m)[:4]
     check key = HKDF-SHA-256(code key, info="myelin check v1")
 
@@ -128,7 +129,22 @@ class CodeKey:
         """26 characters of a-z2-7 for (site, IssuerOfPatientID, PatientID). A PatientID that already is a code of this key is returned unchanged."""
         if self.recognises(patient_id):
             return fold(patient_id)
-        head = mac(self._secret, "code", fold(site), fold(issuer), fold(patient_id))[:12]
+        return self._made("code", fold(site), fold(issuer), fold(patient_id))
+
+    def declared(self, site: str, person: str) -> str:
+        """The code of a person whom the contributor declared by a name of their own; never that of an identifier of the same spelling."""
+        return self._made("declared", fold(site), fold(person))
+
+    def of_study(self, site: str, study_uid: str) -> str:
+        """The code of whoever is in a study that names nobody."""
+        return self._made("study", fold(site), study_uid.strip(" \0"))
+
+    def apart(self, code: str, *facts: str) -> str:
+        """The code of one of several people under one identifier. code: the identifier's; facts: what sets this one apart (birth date, sex, name)."""
+        return self._made("apart", code, *facts)
+
+    def _made(self, kind: str, *parts: str) -> str:
+        head = mac(self._secret, kind, *parts)[:12]
         return _b32(head + self._tail(head))
 
     def _tail(self, head: bytes) -> bytes:

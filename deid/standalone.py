@@ -1,202 +1,145 @@
 """De-identify a whole tree of DICOM at the hospital's own desk: `python -m deid headers IN OUT --key FILE`.
 
-Three rounds: *identify* every file (who, which study, when the study began); *judge* persons that contradict themselves and studies of two people; *clean* each
-file into `OUT/CODE/STUDY/SERIES/N.dcm`, and look at the pixels of each series. The report names input files by number and hash, never by name, and has
-each exactly once.
+    1. number every file of IN                                (`deid.inputs`)
+    2. read whose each is, and how its study began            (`deid.tasks.identifier`, in children)
+    3. decide who is who                                      (`deid.people`)
+    4. person by person: clean, look at pixels, search        (`deid.person`, in children)
+    5. put the tree in the place of OUT                       (`OUT/CODE/STUDY/SERIES/INSTANCE.dcm`, every name a keyed code)
+
+This process parses nothing (`deid.isolated`): a file that kills its reader costs itself. All work is done in a private folder beside OUT, where each
+finished person is kept, so that a run which was killed goes on where it was; OUT holds the old state or the new. The tree depends on the input, the
+key and the options alone, not on how many jobs made it or how often it was begun.
 """
 
 from __future__ import annotations
 
-import datetime
-import hashlib
-import os
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deid import account, headers, identity, pixels, profile, verify
-from deid.errors import REFUSALS, DeidError
-from deid.identity import Identity, Start
-from deid.pseudonyms import CodeKey, PseudonymKey, fold, keys_from_file
+from deid import inputs, profile, tasks
+from deid.declared import Declared
+from deid.errors import REFUSALS
+from deid.identity import Identity
+from deid.inputs import Source
+from deid.isolated import Batch, Limits, Pool
+from deid.people import SEPARATE, sort_out
+from deid.person import Desk, Rows, in_turn, plan
+from deid.place import Place
+from deid.profile import Profile
+from deid.pseudonyms import keys_from_file
 
-Rows = list[dict[str, Any]]
+__all__ = ["Request", "run", "serve"]
+
+IDENTIFY_TOGETHER = 64
+WAITING = frozenset({"no_identity", "two_patients", "identity_conflict"})
 
 
 @dataclass(frozen=True, slots=True)
-class _Job:
-    """One series of one person, to be cleaned in one go."""
+class Request:
+    """What the command line asks. people: the contributor's file of declared people; conflicts: `separate` or `wait` (`deid.people`); look: search pixels for
+    writing; report: where the report will lie, for it may lie in OUT."""
 
-    files: tuple[tuple[int, str], ...]
-    folder: str
-    code: str
-    key: str
-    profile: str
-    births: frozenset[datetime.date]
-    starts: tuple[tuple[str, Start], ...]
-    over_89: bool
-    identifiers: frozenset[str]
-    look: bool
+    source: Path
+    target: Path
+    key: Path
+    profile: str = profile.DEFAULT
+    site: str = ""
+    jobs: int = 1
+    look: bool = True
+    people: Path | None = None
+    conflicts: str = SEPARATE
+    report: Path | None = None
 
 
-def run(source: Path, target: Path, key: Path, *, profile_name: str = profile.DEFAULT, site: str = "", jobs: int = 1, look: bool = True) -> dict[str, Any]:
-    """De-identify every file under `source` into `target` (made if missing). look: search pixels for writing.
+def run(
+    source: Path,
+    target: Path,
+    key: Path,
+    *,
+    profile_name: str = profile.DEFAULT,
+    site: str = "",
+    jobs: int = 1,
+    look: bool = True,
+    people: Path | None = None,
+    conflicts: str = SEPARATE,
+) -> dict[str, Any]:
+    """De-identify every file under `source` into `target` (made if missing). See `Request` for the options, `serve` for what it gives and raises."""
+    return serve(Request(source, target, key, profile_name, site, jobs, look, people, conflicts))[0]
 
-    Gives the report: files[] {n, sha256, bytes, verdict, code, reason, advice, product}, accounts per series, totals. Raises DeidError for a bad key or
-    profile.
+
+def serve(asked: Request) -> tuple[dict[str, Any], list[Source]]:
+    """Carry a request out. Gives the report, JSON-able and without any name: files[] {n, sha256, bytes, verdict, code, reason, advice, product}, totals, codes,
+    people, accounts (by series); and the files by number.
+
+    Raises DeidError for a bad key, profile or people file, and `place.Usage` where OUT cannot be written to or holds something else.
     """
-    codes, pseudonyms = keys_from_file(key)
-    policy = profile.load(profile_name)
-    paths = sorted(p for p in source.rglob("*") if p.is_file() and not p.is_symlink()) if source.is_dir() else [source]
-    rows: Rows = [
-        {"n": n, "sha256": _sha256(p), "bytes": p.stat().st_size, "verdict": "failed", **_words("failed"), "product": None} for n, p in enumerate(paths, 1)
-    ]
-    found = dict(_identify(paths, rows))
-    _judge(found, rows)
-    accounts: dict[str, Any] = {}
-    for done in _map(_clean_series, list(_plan(found, rows, paths, target, codes, pseudonyms, site, key, profile_name, look)), jobs):
-        for n, product, code in done["files"]:
-            rows[n - 1].update(verdict="kept" if code == "ok" else "failed" if code == "failed" else "refused", product=product, **_words(code))
-        if done["accounts"]:
-            accounts[done["series"]] = account.add_up(done["accounts"])
-    totals = Counter(row["verdict"] for row in rows)
+    codes, pseudonyms = keys_from_file(asked.key)
+    policy = profile.load(asked.profile)
+    place = Place(asked.target, asked.source, codes, asked.report)
+    listed = inputs.sources(asked.source.resolve())
+    declared = Declared.read(asked.people, {one.n: one.folder for one in listed}) if asked.people else Declared()
+    rows: Rows = {one.n: {"n": one.n, "sha256": "", "bytes": one.bytes, "verdict": "", "code": one.code, "product": None} for one in listed}
+    with place, Pool(asked.jobs) as pool:
+        found = _identify([one for one in listed if not one.code], rows, pool)
+        who = sort_out(found, codes, asked.site, declared, asked.conflicts)
+        for n, code in who.waiting.items():
+            rows[n]["code"] = code
+        desk = Desk(asked.key.resolve(), asked.profile, asked.look, pseudonyms, place.pieces, pool)
+        plans = [plan(person, found, {one.n: one for one in listed}, rows, desk) for person in who.people]
+        place.claim({f"{one.person.code}/{name}" for one in plans for name in one.names.values()})
+        accounts: dict[str, Any] = {}
+        for piece in in_turn(plans, desk):
+            accounts |= piece.tell(rows)
+            place.add(piece.person.code, piece.tree)
+        place.publish()
+    return _report(policy, [_row(rows[one.n], one) for one in listed], accounts), listed
+
+
+def _report(policy: Profile, files: list[dict[str, Any]], accounts: dict[str, Any]) -> dict[str, Any]:
+    """What `serve` gives: each file once, and what was done, added up."""
     return {
         "schema": 1,
         "profile": policy.name,
         "version": policy.version,
-        "files": rows,
-        "totals": dict(totals),
-        "codes": dict(Counter(row["code"] for row in rows)),
+        "files": files,
+        "totals": dict(Counter(row["verdict"] for row in files)),
+        "codes": dict(Counter(row["code"] for row in files)),
+        "people": len({row["product"].split("/")[0] for row in files if row["product"]}),
         "accounts": accounts,
+        "review": dict(sum((Counter(one["review"]) for one in accounts.values()), Counter())),
     }
 
 
-def _words(code: str) -> dict[str, str]:
+def _identify(listed: Sequence[Source], rows: Rows, pool: Pool) -> dict[int, Identity]:
+    """Whose each file says it is; rows get hash and refusal. A file that killed its reader is hashed here, which parses nothing."""
+    groups = [listed[start : start + IDENTIFY_TOGETHER] for start in range(0, len(listed), IDENTIFY_TOGETHER)]
+    found: dict[int, Identity] = {}
+    for answer in pool.each(_batches(groups)):
+        row, one = rows[groups[answer.batch][answer.index].n], groups[answer.batch][answer.index]
+        value = answer.value or {}
+        row["sha256"], row["code"] = value.get("sha256", ""), value.get("code", answer.code)
+        if answer.where:
+            row["where"] = answer.where
+        if not row["code"]:
+            try:
+                found[one.n] = tasks.unpack(value["who"])
+            except (TypeError, ValueError, LookupError, AttributeError):  # a reader that a file has turned may say anything
+                row["code"] = "reader_died"
+    return dict(sorted(found.items()))
+
+
+def _batches(groups: Sequence[Sequence[Source]]) -> Iterator[Batch]:
+    for group in groups:
+        yield Batch("deid.tasks:identifier", {}, tuple({"path": str(one.path)} for one in group), Limits.of(max(one.bytes for one in group)))
+
+
+def _row(row: Mapping[str, Any], one: Source) -> dict[str, Any]:
+    """A row of the report: each code with its verdict and words."""
+    code = row["code"] or "failed"
+    verdict = "kept" if code == "ok" else "waiting" if code in WAITING else "failed" if code in ("failed", "unreadable") else "refused"
     reason, advice = REFUSALS.get(code, ("", ""))
-    return {"code": code, "reason": reason, "advice": advice}
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _identify(paths: Sequence[Path], rows: Rows) -> Iterator[tuple[int, Identity]]:
-    for n, path in enumerate(paths, 1):
-        try:
-            yield n, headers.identify(path)
-        except DeidError as refusal:
-            rows[n - 1].update(verdict="refused", **_words(refusal.code))
-
-
-def _judge(found: dict[int, Identity], rows: Rows) -> None:
-    """Files that name nobody, persons that contradict themselves, and studies of two people wait for a person; their files leave `found`."""
-    quarrels = identity.conflicts(found.values())
-    owners: dict[str, set[tuple[str, str]]] = defaultdict(set)
-    for one in found.values():
-        owners[one.study_uid].add((fold(one.issuer), fold(one.patient_id)))
-    for n, one in list(found.items()):
-        who = (fold(one.issuer), fold(one.patient_id))
-        code = (
-            "no_identity"
-            if one.placeholder
-            else "two_patients"
-            if len(owners[one.study_uid]) > 1 and one.study_uid
-            else "identity_conflict"
-            if who in quarrels
-            else ""
-        )
-        if code:
-            rows[n - 1].update(verdict="waiting", **_words(code))
-            del found[n]
-
-
-def _plan(
-    found: dict[int, Identity],
-    rows: Rows,
-    paths: Sequence[Path],
-    target: Path,
-    codes: CodeKey,
-    pseudonyms: PseudonymKey,
-    site: str,
-    key: Path,
-    profile_name: str,
-    look: bool,
-) -> Iterator[_Job]:
-    """One job per series, with what is known of the whole person and the whole study."""
-    starts = identity.study_starts(found.values())
-    people: dict[str, list[Identity]] = defaultdict(list)
-    series: dict[tuple[str, str, str], list[int]] = defaultdict(list)
-    for n, one in found.items():
-        code = codes.code(site, one.issuer, one.patient_id)
-        people[code].append(one)
-        series[code, one.study_uid, one.series_uid].append(n)
-    for (code, study, uid), numbers in sorted(series.items()):
-        ones = people[code]
-        births = frozenset(one.birth_date for one in ones if one.birth_date)
-        folder = target / code / pseudonyms.study_code(study) / pseudonyms.study_code("series " + uid)
-        yield _Job(
-            tuple((n, str(paths[n - 1])) for n in numbers), str(folder), code, str(key), profile_name, births,
-            tuple((s, start) for s, start in starts.items() if s == study), any(_above_89(one) for one in ones), frozenset(one.patient_id for one in ones),
-            look,
-        )  # fmt: skip
-
-
-def _above_89(one: Identity) -> bool:
-    from deid.dates import years_between
-
-    if one.age[:3].isdecimal() and one.age[3:4].upper() == "Y" and int(one.age[:3]) > 89:
-        return True
-    return bool(one.birth_date and one.study_date and years_between(one.birth_date, one.study_date) > 89)
-
-
-def _map(function: Any, jobs: list[_Job], workers: int) -> Iterator[dict[str, Any]]:
-    if workers <= 1:
-        yield from map(function, jobs)
-        return
-    with ProcessPoolExecutor(max_workers=workers) as pool:
-        yield from pool.map(function, jobs)
-
-
-def _clean_series(job: _Job) -> dict[str, Any]:
-    """Clean the files of one series, look at their pixels, and search what was written for what was taken out."""
-    _, pseudonyms = keys_from_file(job.key)
-    subject = headers.Subject(job.code, pseudonyms, job.births, dict(job.starts), job.over_89, job.identifiers)
-    policy = profile.load(job.profile)
-    folder = Path(job.folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    verdicts: dict[int, tuple[str | None, str]] = {}
-    written: dict[Path, int] = {}
-    accounts = []
-    removed: set[str] = set()
-    for n, source in job.files:
-        product = folder / f"{n:06d}.dcm"
-        try:
-            done = headers.clean_file(source, product, subject, policy)
-        except DeidError as refusal:
-            verdicts[n] = (None, refusal.code)
-            continue
-        except (OSError, ValueError, ArithmeticError, LookupError, TypeError, AttributeError, RecursionError, MemoryError):
-            product.unlink(missing_ok=True)
-            verdicts[n] = (None, "failed")
-            continue
-        accounts.append(done.account)
-        removed |= done.removed
-        written[product] = n
-    for verdict in pixels.check(list(written), key=pseudonyms) if job.look else []:
-        if verdict.code:
-            _withhold(verdict.path, written, verdicts, verdict.code)
-    needles = verify.Needles(removed)
-    for product in list(written):
-        if verify.search([product], needles):
-            _withhold(product, written, verdicts, "still_identifying")
-    root = folder.parent.parent.parent
-    verdicts.update({n: (os.path.relpath(product, root), "ok") for product, n in written.items()})
-    return {"series": os.path.relpath(folder, root), "files": [(n, *verdicts[n]) for n, _ in job.files], "accounts": accounts}
-
-
-def _withhold(product: Path, written: dict[Path, int], verdicts: dict[int, tuple[str | None, str]], code: str) -> None:
-    product.unlink(missing_ok=True)
-    verdicts[written.pop(product)] = (None, code)
+    sha256 = row["sha256"] or ("" if code in ("link", "not_a_file") else inputs.digest(one.path))
+    return {**row, "sha256": sha256, "code": code, "verdict": verdict, "reason": reason, "advice": advice}

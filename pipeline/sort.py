@@ -2,14 +2,17 @@
 
 Files with one StudyInstanceUID are one study. A study belongs to the person whose code its files carry. It waits when they carry none or a placeholder
 (`no_identity`), when they carry two (`two_patients`), or when the same code comes with two birth dates, two sexes or unlike names anywhere in the
-upload (`identity_conflict`), for then one number stands for two people and every study under it may be either's. Names are unlike when they
-share no word, so that a maiden name or another order of the parts is no conflict.
+upload (`identity_conflict`), for then one number stands for two people and every study under it may be either's. A study that states no birth date
+and bears no full name is not known to be of who states one in another. Names are unlike by the rule of `deid.names`, as far as codes can tell: another
+order of the parts, an initial or a maiden name is no conflict, and another given name is one.
 
 A NIfTI file belongs to the study that alone owns DICOM files in the nearest folder, of its own and those above it, that holds (at any depth) any.
 """
 
 from __future__ import annotations
 
+import itertools
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -147,10 +150,32 @@ def conflicts(studies: Iterable[Study], looks: Iterable[Mapping[str, Any]]) -> N
 
 
 def contradict(looks: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether files under one code name two birth dates, two sexes, or names without a common word. What a file does not say contradicts nothing."""
-    births, sexes = ({look[key] for look in looks if look[key]} for key in ("birth", "sex"))
-    names = {frozenset(look["words"]) for look in looks if look["words"]}
-    return len(births) > 1 or len(sexes) > 1 or any(not a & b for a in names for b in names)
+    """Whether files under one code name two birth dates, two sexes, or names that are not alike.
+
+    Some studies no birth date and others one are two, unless every file bears a full name: then the names, being alike, vouch for who it is.
+    """
+    born: dict[str, set[str]] = defaultdict(set)
+    for look in looks:
+        born[look["study"]] |= {look["birth"]} - {""}
+    births, sexes = {frozenset(births) for births in born.values()}, {look["sex"] for look in looks if look["sex"]}
+    if all(any(name["vouches"] for name in look["names"]) for look in looks):
+        births.discard(frozenset())
+    spelled = list({json.dumps(look["names"]): look["names"] for look in looks if look["names"]}.values())
+    return len(births) > 1 or any(len(one) > 1 for one in births) or len(sexes) > 1 or any(unlike(a, b) for a, b in itertools.combinations(spelled, 2))
+
+
+def unlike(one: Sequence[Mapping[str, Any]], other: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether no two spellings of one script, one from each side, may be of one person (`inside.spelled`); where none can be compared, they may."""
+    pairs = [(a, b) for a in one for b in other if a["script"] == b["script"]]
+    return bool(pairs) and not any(alike(a, b) for a, b in pairs)
+
+
+def alike(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
+    """One within the other, a given name in common, or a family name in common with an initial that fits."""
+    words, families = [set(side["words"]) for side in (a, b)], [set(side["family"]) for side in (a, b)]
+    if words[0] <= words[1] or words[1] <= words[0] or words[0] & words[1] & ({*a["given"], *b["given"]} - (families[0] & families[1])):
+        return True
+    return bool(families[0] & families[1] and set(a["initials"]) & set(b["initials"]) and (a["only_initials"] or b["only_initials"]))
 
 
 def label_sessions(studies: Iterable[Study]) -> None:
