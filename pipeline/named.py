@@ -111,7 +111,7 @@ def pictures(work: Work) -> None:
 def verify(work: Work) -> None:
     """Search all products for what was removed; an image with a finding is withheld and nothing of it stays."""
     images = work.images
-    same = {"root": str(work.bids), "removed": work.removed}
+    same = {"root": str(work.bids), "removed": work.removed, "keys": dict(work.order.keys), "code": work.order.participant}
     items = [same | {"paths": image.products} for image in images]
     for image, answer in zip(images, work.each("verify", "verify", items, CONVERT), strict=True):
         if not answer.death and not answer.value:

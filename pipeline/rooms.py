@@ -207,11 +207,14 @@ def attach(item: dict[str, Any]) -> dict[str, Any]:
 
 
 def verify(item: dict[str, Any]) -> list[dict[str, str]]:
-    """Search products for what was removed. item: root, paths (relative to it), removed (files). Gives the places, never the value."""
+    """Search products for what was removed. item: root, paths (relative to it), removed (files), keys, code. Gives the places, never the value."""
     from deid import verify as room
+
+    _, pseudonyms = open_keys(item["keys"])
 
     removed: set[str] = set()
     for path in item["removed"]:
         removed.update(json.loads(Path(path).read_text(encoding="utf-8")))
     root = Path(item["root"])
-    return [{"where": one.where, "kind": one.kind} for one in room.search([root / path for path in item["paths"]], removed, root)]
+    found = room.search([root / path for path in item["paths"]], removed, root, pseudonyms.offset_days(item["code"]))
+    return [{"where": one.where, "kind": one.kind} for one in found]
