@@ -3,7 +3,8 @@
 The key of a person is (site, IssuerOfPatientID, PatientID), trimmed and folded. On top of it:
 
 1. A *study* is of one person: files of a study that lack the identifier, or its issuer, are of whom its other files name. A study that names two
-   waits (`two_patients`).
+   waits (`two_patients`). Another issuer makes another person, unless identifier, birth date and full name are all the same
+   within one study: then the issuer that most of its files name is theirs.
 2. What the contributor *declared* (`deid.declared`) comes first. A person declared under several identifiers has one code, and so one offset.
 3. Under one identifier, studies that state other birth dates (to state none is to state another, unless the full name is that of the one birth date
    there is), both sexes, or names that are not alike (`deid.names`) are *separate* people: each gets a code of its own, made from the identifier and
@@ -18,7 +19,7 @@ A PatientID that is a code of this key is our own earlier answer, and stands.
 from __future__ import annotations
 
 import datetime
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -91,6 +92,7 @@ def sort_out(found: Mapping[int, Identity], codes: CodeKey, site: str, declared:
     keys, exact = {}, {}
     for n, one in found.items():
         keys[n], exact[n] = _key(n, one, codes, declared)
+    _settle_issuers(found, keys)
     waiting = _settle_studies(found, keys, separate=conflicts == SEPARATE)
     persons: dict[str, list[int]] = defaultdict(list)
     studies: dict[_Key, dict[str, _Study]] = defaultdict(dict)
@@ -126,6 +128,19 @@ def _base(key: _Key, codes: CodeKey, site: str) -> str:
     if kind == "declared":
         return codes.declared(site, rest[0])
     return codes.of_study(site, rest[0]) if kind == "study" else codes.code(site, rest[0], rest[1])
+
+
+def _settle_issuers(found: Mapping[int, Identity], keys: dict[int, _Key]) -> None:
+    """One issuer for the files of one study with one identifier, one birth date and one full name. Changes `keys`."""
+    same: dict[tuple[str, str, datetime.date], list[int]] = defaultdict(list)
+    for n, one in found.items():
+        if keys[n][0] == "id" and one.birth_date:
+            same[one.study_uid, keys[n][2], one.birth_date].append(n)
+    for numbers in same.values():
+        for circle in _circles([name for n in numbers for name in found[n].names if any(map(names.vouches, names.parse(name)))]):
+            theirs = [n for n in numbers if circle & set(found[n].names)]
+            count = Counter(keys[n] for n in theirs)
+            keys.update(dict.fromkeys(theirs, min(count, key=lambda key: (-count[key], key[1] == "", key))))
 
 
 def _settle_studies(found: Mapping[int, Identity], keys: dict[int, _Key], *, separate: bool) -> dict[int, str]:

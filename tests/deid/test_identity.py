@@ -39,6 +39,16 @@ def test_one_identifier_is_one_person_whose_code_is_that_of_the_identifier():
     assert set(codes) == {CODES.code("here", "", "4711")} and not waiting
 
 
+def test_one_study_has_one_issuer_where_birth_date_and_full_name_are_the_same():
+    codes, waiting = who(file(), file(), file(issuer="other"), file(study="1.2.3"))
+    assert set(codes) == {CODES.code("here", "", "4711")} and not waiting
+    for unlike in ({"birth": "1963-03-04"}, {"name": "JONES^PETRA"}):
+        _, waiting = who(file(issuer="one"), file(issuer="other", **unlike))
+        assert waiting
+    codes, _ = who(file(issuer="one"), file(study="1.2.2", issuer="other"))
+    assert codes[0] != codes[1]
+
+
 def test_a_full_name_vouches_for_a_study_without_a_birth_date_and_a_stand_in_does_not():
     codes, waiting = who(file(), file(study="1.2.2", birth=""))
     assert codes[0] == codes[1] is not None and not waiting
