@@ -26,6 +26,7 @@ from deid import render as rendering
 from spatial import affines, register, templates, volumes
 from spatial.affines import Matrix
 from spatial.errors import SpatialError
+from spatial.poses import Reach
 from spatial.volumes import Volume
 
 Mask = NDArray[np.bool_]
@@ -186,9 +187,11 @@ def _twin(image: HeadImage, images: Mapping[str, HeadImage], known: Mapping[str,
 
 def _alone(image: HeadImage, device: str, seed: int) -> _Place | None:
     head = templates.head()
-    for reach in ("wide", "any"):
+    # A search that ended where no head can lie is begun once more from other points before the head is sought lying down.
+    tries: tuple[tuple[Reach, int], ...] = (("wide", seed), ("wide", seed + 1), ("any", seed))
+    for reach, points in tries:
         try:
-            found = register.align(head.volume, image.volume, kind="affine", device=device, seed=seed, reach=reach)
+            found = register.align(head.volume, image.volume, kind="affine", device=device, seed=points, reach=reach)
         except SpatialError as error:
             if error.code == "no_device":
                 raise

@@ -92,11 +92,18 @@ def levels(volume: Volume) -> tuple[Level, ...]:
     return tuple(_level(shrink(fine, mm)) for mm in LEVELS_MM)
 
 
-def samples(volume: Volume, sizes_mm: Sequence[float], counts: Sequence[int], seed: int) -> list[Samples]:
-    """Points drawn from the volume at each size. Raises SpatialError `empty_volume`."""
+def samples(volume: Volume, sizes_mm: Sequence[float], counts: Sequence[int], seed: int, *, everywhere: bool = False) -> list[Samples]:
+    """Points drawn from the volume at each size: in the head and around it, or `everywhere` the scanner saw something. Raises SpatialError `empty_volume`."""
     fine = shrunk(volume)
     random = np.random.default_rng(seed)
-    return [_samples(shrink(fine, mm), count, random) for mm, count in zip(sizes_mm, counts, strict=True)]
+    return [_samples(shrink(fine, mm), count, random, everywhere) for mm, count in zip(sizes_mm, counts, strict=True)]
+
+
+def seen(data: NDArray[np.float32], head: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Voxels that a scanner filled. Exact lowest values are padding where other air is noisy (a turned box, a face taken out); else they are air."""
+    blank = data == data.min()
+    air = ~head
+    return np.asarray(~blank if (air & ~blank).sum() > 0.3 * air.sum() else np.ones_like(blank))
 
 
 def _binned(data: NDArray[np.float32], head: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -131,13 +138,15 @@ def _air(head: NDArray[np.bool_], axis: int, mm: float) -> tuple[int, int]:
     return (extra if ends[0] < 0.03 else 0), (extra if ends[1] < 0.03 else 0)
 
 
-def _samples(volume: Volume, count: int, random: np.random.Generator) -> Samples:
+def _samples(volume: Volume, count: int, random: np.random.Generator, everywhere: bool) -> Samples:
     from scipy import ndimage
 
     head = foreground(volume.data)
-    rim = [max(1, round(RIM_MM / z)) for z in volume.zooms]
-    near = ndimage.maximum_filter(head, size=[2 * r + 1 for r in rim])
-    found = np.argwhere(near)
-    chosen = found[random.choice(len(found), size=min(count, len(found)), replace=False)]
+    wanted = seen(volume.data, head)
+    if not everywhere:
+        rim = [max(1, round(RIM_MM / z)) for z in volume.zooms]
+        wanted &= ndimage.maximum_filter(head, size=[2 * r + 1 for r in rim])
+    found = np.argwhere(wanted)
+    chosen = found[random.choice(len(found), size=count, replace=len(found) < count)]
     bins = np.rint(_binned(volume.data, head)[tuple(chosen.T)]).astype(np.int64)
     return Samples(affines.apply(volume.affine, chosen), bins, _middle(head, volume.affine))

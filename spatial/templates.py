@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from spatial import volumes
+from spatial import affines, volumes
 from spatial.errors import SpatialError
 from spatial.template_masks import BRAIN_BIT, DATA, HEAD_BIT
 from spatial.volumes import Volume
@@ -44,6 +44,17 @@ def head() -> Template:
     for part in (picture.data, *parts):
         part.setflags(write=False)
     return Template(picture, *parts)
+
+
+@functools.cache
+def face_box() -> NDArray[np.float64]:
+    """World corners (8, 3) of the box around what pydeface's mask takes off the head: where an alignment has to be right. Raises SpatialError `no_template`."""
+    template = head()
+    found = np.argwhere(template.face & template.head)
+    ends = np.stack([found.min(axis=0), found.max(axis=0)]).astype(np.float64)
+    box = affines.apply(template.volume.affine, np.stack(np.meshgrid(*ends.T, indexing="ij"), axis=-1).reshape(-1, 3))
+    box.setflags(write=False)
+    return box
 
 
 def read_template() -> Volume:

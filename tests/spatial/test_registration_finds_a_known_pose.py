@@ -13,17 +13,9 @@ from spatial.volumes import Volume
 POSE = affines.translation((12, -25, 18)) @ affines.rotation((14, -8, 10)) @ affines.scaling((0.93, 1.04, 0.9))
 
 
-def face_box() -> np.ndarray:
-    head = templates.head()
-    found = np.argwhere(head.face & head.head)
-    ends = np.stack([found.min(axis=0), found.max(axis=0)])
-    grid = np.stack(np.meshgrid(*ends.T, indexing="ij"), axis=-1).reshape(-1, 3)
-    return affines.apply(head.volume.affine, grid)
-
-
 def apart_mm(found: affines.Matrix, truth: affines.Matrix) -> float:
     """Mean distance of the face box's corners under two matrices head world -> template world."""
-    box = face_box()
+    box = templates.face_box()
     ways = [affines.apply(affines.inverse(m), box) for m in (found, truth)]
     return float(np.sqrt(((ways[0] - ways[1]) ** 2).sum(axis=1)).mean())
 
@@ -56,7 +48,7 @@ def test_a_known_pose_is_found(case: str) -> None:
         volume = Volume(np.where(volume.data > 40, 480 - volume.data, volume.data), volume.affine)
     found = register.align(templates.head().volume, volume, kind="affine")
     assert apart_mm(found.matrix, affines.inverse(POSE)) < 2.0
-    assert found.rotation_deg == pytest.approx(affines.angle_deg(POSE), abs=1.5)
+    assert found.rotation_deg == pytest.approx(affines.angle_deg(POSE), abs=1.5) and not found.doubtful
 
 
 def test_the_measure_of_this_test_sees_a_wrong_answer() -> None:
@@ -84,8 +76,9 @@ def test_the_same_seed_gives_the_same_matrix() -> None:
     np.testing.assert_array_equal(first.matrix, second.matrix)
 
 
-def test_the_order_of_the_two_does_not_matter() -> None:
-    volume = posed(POSE, (3, 3, 3), slice(20, 70))
+def test_a_slab_and_the_whole_head_find_each_other_either_way_round() -> None:
+    """Points come from the slab both times, so one is the inverse of the other."""
+    volume = posed(POSE, (3, 3, 3), slice(40, 72))
     there = register.align(templates.head().volume, volume, kind="affine").matrix
     back = register.align(volume, templates.head().volume, kind="affine").matrix
     np.testing.assert_allclose(there @ back, np.eye(4), atol=1e-6)
