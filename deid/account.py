@@ -35,7 +35,12 @@ class Account:
 
     def as_dict(self, profile: Profile) -> dict[str, Any]:
         """JSON-able: profile, version, totals by action, and one entry per (action, tag, place, reason). Read only: equal files share it."""
-        return _as_dict(profile, tuple(sorted(Counter(self.noted).items())), tuple(self.asked))
+        return _in_any_order(profile, tuple(self.noted), tuple(self.asked))
+
+
+@lru_cache(maxsize=64)
+def _in_any_order(profile: Profile, noted: tuple[Note, ...], asked: tuple[tuple[str, int], ...]) -> dict[str, Any]:
+    return _as_dict(profile, tuple(sorted(Counter(noted).items())), asked)
 
 
 @lru_cache(maxsize=512)

@@ -142,23 +142,26 @@ def uid(work: Work, element: Element, rule: Rule, parent: str) -> Element | None
 
 def date(work: Work, element: Element, rule: Rule, parent: str) -> Element | None:
     """Moved back by the participant's offset; with the clock where its pair stood on another day than the study's start."""
-    carried = _carry(work, element.tag) if element.tag in _PAIRS else 0
+    carried = _carry(work, element)
     return _moved(work, element, rule, parent, lambda text: dates.move_date(text, work.shift, carry_days=carried))
 
 
-def is_carried(work: Work, tag: int) -> bool:
-    """Whether what a date becomes depends on the time beside it."""
-    return tag in _PAIRS and tag != identity.STUDY_DATE and work.shift.start is not None
+def time_beside(work: Work, tag: int) -> bytes:
+    """The time that stands beside a date of a DA/TM pair on the same level, on which hangs what the date becomes; b"" where nothing hangs on a time."""
+    paired = _PAIRS.get(tag)
+    if paired is None or tag == identity.STUDY_DATE or work.shift.start is None:
+        return b""
+    if work.level is work.file.elements:
+        beside = work.top.get(paired)
+    else:
+        beside = next((e for e in work.level if e.tag == paired), None)
+    return beside.bytes if beside is not None else b""
 
 
-def _carry(work: Work, tag: int) -> int:
+def _carry(work: Work, element: Element) -> int:
     """Days the clock carries the date of a DA/TM pair over (dates.carry); StudyDate is the study's own day and never carried."""
-    if not is_carried(work, tag):
-        return 0
-    pair = {e.tag: e for e in work.level if e.tag in (tag, _PAIRS[tag]) and e.value is not None}
-    if len(pair) < 2:
-        return 0
-    return dates.carry(values.texts(pair[tag])[0], values.texts(pair[_PAIRS[tag]])[0], work.shift)
+    beside = time_beside(work, element.tag)
+    return dates.carry(values.texts(element)[0], values.texts(Element(_PAIRS[element.tag], "TM", beside))[0], work.shift) if beside else 0
 
 
 def time(work: Work, element: Element, rule: Rule, parent: str) -> Element | None:

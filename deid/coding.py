@@ -14,6 +14,7 @@ from deid import values
 from deid.tree import Element, Item
 
 VALUE, SCHEME, VERSION, MEANING, LONG_VALUE, URN_VALUE = 0x00080100, 0x00080102, 0x00080103, 0x00080104, 0x00080119, 0x00080120
+_VALUES = (VALUE, LONG_VALUE, URN_VALUE)
 _UNIT = r"(?:[fpnumcdkMGT]?(?:m|s|g|Hz|T|L|l|mol|V|A|W|J|Pa|K|rad|Bq|eq|Cel)|mm|deg|min|h|d|%|1|\{[a-z ]{1,12}\}|\[[a-z ]{1,8}\])"
 # Scheme -> the form of its values, for those the context groups do not list. SCT: with its check digit.
 _FORMS = {
@@ -77,8 +78,14 @@ def of(item: Item) -> tuple[str, str] | None:
     found = {e.tag: e for e in item.elements if e.tag in (VALUE, SCHEME, MEANING, LONG_VALUE, URN_VALUE)}
     if not found:
         return None
-    value = found.get(VALUE) or found.get(LONG_VALUE) or found.get(URN_VALUE)
+    value = next((found[tag] for tag in _VALUES if tag in found), None)
     return _plain(found.get(SCHEME)), _plain(value)
+
+
+def judged(item: Item) -> list[Element]:
+    """The elements of a code item without a second value beside the one that `of` gives: it was held against no scheme and may say anything."""
+    first = next((tag for tag in _VALUES if any(e.tag == tag for e in item.elements)), 0)
+    return [e for e in item.elements if e.tag not in _VALUES or e.tag == first]
 
 
 def _plain(element: Element | None) -> str:

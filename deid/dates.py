@@ -14,6 +14,7 @@ from __future__ import annotations
 import datetime
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 DAY_US = 86_400_000_000
 NOON_US = 43_200_000_000
@@ -32,6 +33,7 @@ class Shift:
     start: datetime.date | None = None
 
 
+@lru_cache(maxsize=4096)  # a study says the same few days over and over
 def parse_date(text: str) -> datetime.date | None:
     """A DA value (also the old dotted form) as a date, or None where it does not parse."""
     found = _DA.match(text.strip(" \0"))

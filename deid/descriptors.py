@@ -49,6 +49,10 @@ _DATE = re.compile(
     re.I,
 )
 _SHORT_DATE = re.compile(r"(?<![^\W_])(?<!\d[-./])\d{1,2}([-./])\d{1,2}\1\d{2}(?![^\W_])(?![-./]\d)|(?<![\d.])(?:0?[1-9]|1[0-2])[-/](?:19|20)\d\d(?!\d)")
+# In what machines say, where 2.11.20 is a version: only what can be no month before a month, and a year that no version reaches.
+_BIRTHDAY = re.compile(r"(?<![\w.])(?:1[3-9]|2\d|3[01])([-./])(?:0?[1-9]|1[0-2])\1[3-9]\d(?![\w.])")
+# A patient's number with its check letter: A4711-K. But b1000-M is a diffusion weighting, and TE2000-M a time.
+_CHECKED_NUMBER = re.compile(r"(?<![^\W_])(?!b\d*[05]0-|t[ierd]\d)[a-z]{1,3}\d{4,}-[a-z](?![^\W_])", re.I)
 _LONE_YEAR = re.compile(r"(?<![\w.])(?<!te )(?<!tr )(?<!ti )(?<!b )(?<!b=)(?<!te=)(?<!tr=)(?<!ti=)(?:19[0-9][1-9]|20[0-3][1-9])(?![\w.])", re.I)
 _BORN = re.compile(r"(?<![^\W_])(?:\*|born|geb|dob|n[ée]e?|f[oø]dt|nato|nata)[.:]?[ _]*(?:19|20)\d\d(?!\d)", re.I)
 _CLOCK = re.compile(r"(?<![\d:])\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?![\d:])(?:[ _]?[ap]m\b)?", re.I)
@@ -74,8 +78,8 @@ _SIGNS = r" ^_,;:/|=.'\"&\-"
 _EMPTY = re.compile(rf"[(\[{{<][{_SIGNS}\0]*\0[{_SIGNS}\0]*[)\]}}>]")
 _GAP = re.compile(rf"([{_SIGNS}]*)\0[\0{_SIGNS}]*")
 _EDGES = " ^_-,;:/|=&'\""
-_OF_FREE_TEXT = (_DATE, _BORN, _SHORT_DATE, _CLOCK, _PHONE, _PAIR_OF_FOURS, _LONG_NUMBER, _LONE_YEAR)
-_OF_FACTS = (_DATE, _CLOCK, _LONG_WHOLE_NUMBER)
+_OF_FREE_TEXT = (_DATE, _BORN, _SHORT_DATE, _CLOCK, _PHONE, _PAIR_OF_FOURS, _CHECKED_NUMBER, _LONG_NUMBER, _LONE_YEAR)
+_OF_FACTS = (_DATE, _BIRTHDAY, _CLOCK, _CHECKED_NUMBER, _LONG_WHOLE_NUMBER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,11 +133,24 @@ def _own(text: str, patterns: tuple[re.Pattern[str], ...], gone: list[str], free
     """Take out the file's own identifying values; of facts only what is no word of the vocabulary."""
     for pattern in patterns:
         folded = fold_same_length(text)
-        spans = [m.span() for m in pattern.finditer(folded) if m.end() > m.start() and (free or not (is_vocabulary(m.group()) or is_common(m.group())))]
+        found = [m for m in pattern.finditer(folded) if m.end() > m.start() and (free or not (is_vocabulary(m.group()) or is_common(m.group())))]
+        spans = [m.span() for m in found if not _is_piece_of_a_term(folded, *m.span())]
         for start, end in reversed(spans):
             gone.append(text[start:end])
             text = text[:start] + CUT * (end - start) + text[end:]
     return text
+
+
+def _is_piece_of_a_term(folded: str, start: int, end: int) -> bool:
+    """Whether what was found is only a piece of one longer word of the vocabulary: `philip` in `philips`, `east` in `breast`."""
+    if not folded[start:end].isalpha():
+        return False
+    first, stop = start, end
+    while first and folded[first - 1].isalpha():
+        first -= 1
+    while stop < len(folded) and folded[stop].isalpha():
+        stop += 1
+    return (first, stop) != (start, end) and folded[first:stop] in vocabulary()
 
 
 def _plain(char: str) -> str:

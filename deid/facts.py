@@ -5,9 +5,8 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-from pydicom.datadict import tag_for_keyword
-
 from deid import values
+from deid.dictionary import tag_for_keyword
 from deid.tree import Element, walk
 
 _ASKED_FOR = """

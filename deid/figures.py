@@ -65,9 +65,16 @@ def _is_spelled(work: Context, vr: str, value: bytes) -> bool:
     texts = [run.decode("ascii") for run in _TEXT.findall(value)]
     if work.own is not None and any(work.own.search(text) for text in texts):
         return True
+    return reads_as_text(vr, value) or (vr not in _REASONABLE and any(work.scrub.carries(text) for text in texts))
+
+
+def reads_as_text(vr: str, value: bytes) -> bool:
+    """Whether a few binary numbers are printable signs in a row, as no count and no measure is; more of them in a row are needed of floating numbers."""
+    if len(value) > _FEW:
+        return False
     if vr in _REASONABLE:
         return _LONG_TEXT.search(value) is not None
-    return any((len(text) >= 6 and sum(c.isalnum() for c in text) >= 4) or work.scrub.carries(text) for text in texts)
+    return any(len(run) >= 6 and sum(chr(b).isalnum() for b in run) >= 4 for run in _TEXT.findall(value))
 
 
 def _is_unreasonable(vr: str, value: bytes) -> bool:

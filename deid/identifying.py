@@ -113,6 +113,9 @@ def _numbered(value: str) -> set[str]:
     date = dates.parse_date(folded)
     if date is not None:
         out.add(rf"(?<![^\W_])(?<!te )(?<!tr )(?<!ti ){date.year}(?![^\W_])")
+        day, month, year = f"0?{date.day}", f"0?{date.month}", f"{date.year % 100:02}"
+        orders = ((day, month, year), (month, day, year), (year, month, day))
+        out |= {r"(?<![^\W_])(?<!\d[-./])" + r"[-./]".join(order) + r"(?![^\W_])(?![-./]\d)" for order in orders}
     pieces = _PIECES.findall(folded)
     digits = sum(len(p) for p in pieces if p.isdecimal())
     if digits >= 3 and any(p.isalpha() for p in pieces) and sum(map(len, pieces)) >= 5 and len(pieces) <= 8:

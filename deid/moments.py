@@ -66,13 +66,14 @@ def of(elements: list[Element]) -> Start:
 def _acquisitions(elements: list[Element], day: datetime.date | None) -> Iterator[Start]:
     day = _day(elements, ACQUISITION_DATE) or day
     for element in elements:
-        if element.tag == ACQUISITION_TIME:
+        if element.items is not None:
+            for item in element.items:
+                yield from _acquisitions(item.elements, day)
+        elif element.tag == ACQUISITION_TIME:
             yield from (Start(day, micro) for text in _texts(element) if (micro := dates.parse_time(text)) is not None)
         elif element.tag in DATETIMES:
             moments = (dates.parse_datetime(text) for text in _texts(element))
             yield from (Start(moment[0], moment[1]) for moment in moments if moment and moment[1] is not None)
-        for item in element.items or ():
-            yield from _acquisitions(item.elements, day)
 
 
 def _texts(element: Element) -> list[str]:

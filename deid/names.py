@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
+from functools import lru_cache
 
 from deid.pseudonyms import fold, is_placeholder
 
@@ -30,6 +31,7 @@ class Name:
     given: frozenset[str]
 
 
+@lru_cache(maxsize=8192)  # read only: the files of a series share it
 def parse(text: str) -> list[Name]:
     """The names in a PN value, one per writing system; none where it is empty or masked."""
     out = []

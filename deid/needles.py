@@ -151,7 +151,8 @@ class Needles:
                 yield from self._look(value.replace(".", " | "), "text")
 
     def _encoded(self, text: str, manner: Manner) -> Iterator[str]:
-        for how, plain in decoding.readings(text):
+        # A name of the vendor's protocol is nobody's code, whatever its letters decode to.
+        for how, plain in () if asc_protocol.is_known(text) else decoding.readings(text):
             folded = fold(plain)
             if any(value in folded and _stands(value, folded) for value in self._long):
                 yield how

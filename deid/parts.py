@@ -19,9 +19,8 @@ from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
-from pydicom.datadict import DicomDictionary
-
 from deid import elements, values
+from deid.dictionary import DicomDictionary
 from deid.manners import OWN_CODE, Manner, Part
 from deid.spoken import FREE_KEY, SEQUENCE_KEYS, Pairs, sidecar, spoken, table
 from deid.unpacked import BLOCK, Inflated, Plain, nifti, shape_of

@@ -18,8 +18,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from pydicom.datadict import DicomDictionary, tag_for_keyword
-
+from deid.dictionary import DicomDictionary, tag_for_keyword
 from deid.errors import ProfileError
 
 HERE = Path(__file__).resolve().parent / "profiles"

@@ -86,6 +86,7 @@ PLACEHOLDERS = frozenset(
 CODE = re.compile(r"[a-z2-7]{26}\Z")
 
 
+@lru_cache(maxsize=8192)  # the files of a series say the same of whom they are
 def fold(text: str | None) -> str:
     """One spelling for equal identifiers: NFKC, trimmed (blanks, NULs), inner blanks collapsed, casefolded."""
     # NFKC again after casefold: casefolding can leave the normal form (Unicode, section 3.13, D146).
@@ -93,6 +94,7 @@ def fold(text: str | None) -> str:
     return unicodedata.normalize("NFKC", " ".join(plain.split()).casefold())
 
 
+@lru_cache(maxsize=8192)
 def is_placeholder(patient_id: str | None) -> bool:
     """True for an empty, masked or stand-in PatientID (`***`, `anonymous`, `0000`): it names nobody, so nobody may be made of it."""
     letters = "".join(c for c in fold(patient_id) if c.isalnum())
@@ -171,6 +173,7 @@ class PseudonymKey:
         self._check = derive(secret, "myelin check v1")
         self._seal = derive(secret, "myelin seal v1")
         self.uid = lru_cache(maxsize=65536)(self._uid)
+        self.study_code = lru_cache(maxsize=4096)(self._study_code)
 
     def _uid(self, uid: str) -> str:
         """A `2.25.` UID (PS3.5 B.2) for any UID but a well-known one; one that this key already made is returned unchanged."""
@@ -201,7 +204,7 @@ class PseudonymKey:
         """How many whole days (1 to 3,650) every date of this participant is moved back."""
         return int.from_bytes(mac(self._secret, "days", fold(code))[:8], "big") % MAX_OFFSET_DAYS + 1
 
-    def study_code(self, study_uid: str) -> str:
+    def _study_code(self, study_uid: str) -> str:
         """26 characters that stand for a study where its UID may not be named."""
         return _b32(mac(self._secret, "study", study_uid.strip(" \0"))[:16])
 

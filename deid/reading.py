@@ -91,7 +91,7 @@ class Reader:
                 self._add()
                 pos = self._value(out, tag, vr, length, start, end, depth)
             except Refused as refusal:
-                if depth == 0 and out and out[-1].tag == PIXEL_DATA and refusal.code in ("truncated", "malformed"):
+                if depth == 0 and out and out[-1].tag >= PIXEL_DATA and refusal.code in ("truncated", "malformed"):
                     self.trailing = end - pos  # bytes after the data set are nobody's element: left behind, and counted
                     break
                 raise
@@ -101,16 +101,18 @@ class Reader:
 
     def _plain(self, out: list[Element], pos: int, end: int) -> int:
         """Append the elements from `pos` on that are plain: explicit, short, and all there. This is most of every file. Gives where the first other is."""
-        data, limit = self.data, min(end - 8, len(self.data) - 8)
-        before = len(out)
-        while pos <= limit:
-            group, element, raw, length = _short(data, pos)
-            vr = _SHORT_BYTES.get(raw)
-            after = pos + 8 + length
+        data, limit = self.data, min(end, len(self.data))
+        before, unpack, known, add, mapped = len(out), _short, _SHORT_BYTES.get, out.append, not isinstance(self.data, bytes)
+        start = pos + 8  # of the value
+        while start <= limit:
+            group, element, raw, length = unpack(data, start - 8)
+            vr, after = known(raw), start + length
             if vr is None or after > end or group >= 0xFFFE or not group:
                 break
-            out.append(Element(group << 16 | element, vr, bytes(data[pos + 8 : after])))
-            pos = after
+            value = data[start:after]
+            add(Element(group << 16 | element, vr, bytes(value) if mapped else value))
+            start = after + 8
+        pos = start - 8
         self.count += len(out) - before
         if self.count > MAX_ELEMENTS:
             raise Refused("too_many_elements")
@@ -121,7 +123,7 @@ class Reader:
         if self.data[pos : pos + 4] != b"\0\0\0\0" and end - pos >= 8:
             return False
         if not out or any(self.view[pos : min(end, pos + 65536)]):
-            if out and out[-1].tag == PIXEL_DATA:
+            if out and out[-1].tag >= PIXEL_DATA:
                 self.trailing = end - pos
                 return True
             return False

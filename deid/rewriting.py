@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from itertools import pairwise
 from typing import Any
 
 from deid import actions, coding, descriptors, identity, values, vendor, writing
@@ -26,7 +25,7 @@ _SPELLINGS = ("iso8859",)
 
 
 class _Memory(dict[tuple[Any, ...], tuple[Element | None, tuple[Any, ...], frozenset[str], tuple[Any, ...]]]):
-    """(tag, VR, value, place, character set) -> what is written, the notes, what was taken out, and what a person should look at."""
+    """(tag, VR, value, place, character set, the time beside a date) -> what is written, the notes, what was taken out, and what a person should look at."""
 
 
 @lru_cache(maxsize=16)
@@ -104,13 +103,16 @@ class Work:
         private: list[Element] = []
         outer, self.level = self.level, source
         rules, note = self.rules, self.account.note
-        last = -1
+        last, ascending = -1, True
         for element in source:
             tag = element.tag
-            if tag <= last and any(e.tag == tag for e in out):
+            if tag > last:
+                last = tag
+            elif any(e.tag == tag for e in out):
                 note(REMOVED, tag, parent, "it stood there twice")
                 continue
-            last = max(last, tag)
+            else:
+                ascending = False
             if tag >> 16 & 1:
                 private.append(element)
                 continue
@@ -123,7 +125,7 @@ class Work:
                 out.append(kept)
         if private:
             out.extend(self._private(private, parent))
-        if private or any(a.tag > b.tag for a, b in pairwise(out)):
+        if private or not ascending:
             out.sort(key=lambda e: e.tag)
         self.level = outer
         return out
@@ -131,9 +133,9 @@ class Work:
     def _act(self, element: Element, rule: Rule, parent: str) -> Element | None:
         """What the rule's action makes of an element, from memory where the same was asked before."""
         action, value = rule.action, element.value
-        if value is None or len(value) > _REMEMBERED or action in actions.WITH_ITEMS or (action == "date" and actions.is_carried(self, element.tag)):
+        if value is None or len(value) > _REMEMBERED or action in actions.WITH_ITEMS:
             return actions.ACTIONS[action](self, element, rule, parent)
-        question = (element.tag, element.vr, value, parent, self.codecs)
+        question = (element.tag, element.vr, value, parent, self.codecs, actions.time_beside(self, element.tag) if action == "date" else b"")
         answer = self._done.get(question)
         if answer is None:
             answer = self._ask(question, element, rule, parent)
@@ -182,7 +184,7 @@ class Work:
             self.account.note(REMOVED, coding.VALUE, parent, "no code of a public scheme")
             return None
         outer, self.codecs = self.codecs, codecs_of(item.elements, self.codecs)
-        kept = self.dataset(item.elements, parent)
+        kept = self.dataset(item.elements if code is None else coding.judged(item), parent)
         self.codecs = outer
         if code is not None:
             kept = _meant(kept, coding.meaning(*code))
@@ -227,6 +229,6 @@ def _meant(kept: list[Element], words: str) -> list[Element]:
 
 @lru_cache(maxsize=8192)
 def _choices(tag: int) -> tuple[str, ...]:
-    from pydicom.datadict import DicomDictionary
+    from deid.dictionary import DicomDictionary
 
     return tuple(DicomDictionary[tag][0].split(" or "))

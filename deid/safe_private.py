@@ -14,11 +14,10 @@ import tomllib
 from functools import lru_cache
 from pathlib import Path
 
-from pydicom.datadict import private_dictionaries
-
-from deid import dates, descriptors, elements, values
+from deid import dates, descriptors, elements, figures, values
 from deid.asc_protocol import SAFE_TEXT
 from deid.descriptors import Scrubber
+from deid.dictionary import private_dictionaries
 from deid.elements import Element
 
 HERE = Path(__file__).resolve().parent / "profiles"
@@ -53,7 +52,7 @@ def table() -> dict[tuple[str, int], dict[int, str]]:
 @lru_cache(maxsize=4096)
 def known_vr(creator: str, group: int, low: int) -> str:
     """The VR that pydicom's private dictionary, else the standard's table or a scanner of the shared data, gives an element; UN where none knows it."""
-    known = private_dictionaries.get(creator, {})
+    known = private_dictionaries().get(creator, {})
     found = known.get(f"{group:04x}xx{low:02X}") or known.get(f"{group:04x}xx{low:02x}") or known.get(f"{group:04X}xx{low:02X}")
     if found and found[0] in elements.VRS:
         return str(found[0])
@@ -101,6 +100,8 @@ def _is_quantity(element: Element, long: bool, scrub: Scrubber) -> bool:
     if found is None:
         return False
     if element.vr in ("FL", "FD") and not all(_is_real(n, element.vr) for n in found):
+        return False
+    if not long and figures.reads_as_text(element.vr, raw):
         return False
     letters = _LETTERS.findall(raw)
     if any(len(run) >= _MANY_LETTERS for run in letters) or any(scrub.carries(run.decode("ascii")) for run in letters):

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from deid import elements, headers, identity, inputs, objects, pixels, profile, verify
+from deid import elements, identity, inputs, objects, profile
 from deid.errors import Refused
 from deid.identity import Identity, Start
 from deid.pseudonyms import keys_from_file
@@ -74,6 +74,8 @@ def cleaner(common: Item) -> Callable[[Item], Item]:
     Gives removed (what was taken out and not told before in this batch), account (None where it is that of the file before), again (whether it was our own
     output). Raises Refused.
     """
+    from deid import headers  # what only children need is imported by them
+
     _, pseudonyms = keys_from_file(common["key"])
     policy = profile.load(common["profile"])
     births = frozenset(datetime.date.fromisoformat(text) for text in common["births"])
@@ -100,6 +102,8 @@ def cleaner(common: Item) -> Callable[[Item], Item]:
 
 def looker(common: Item) -> Callable[[Item], list[list[Any]]]:
     """Look for writing in the images of one series. common: key; item: paths. Gives [code ("" for clean), masked] for each path, in order."""
+    from deid import pixels
+
     _, pseudonyms = keys_from_file(common["key"])
 
     def look(item: Item) -> list[list[Any]]:
@@ -110,6 +114,8 @@ def looker(common: Item) -> Callable[[Item], list[list[Any]]]:
 
 def searcher(common: Item) -> Callable[[Item], list[list[str]]]:
     """The last gate. common: removed (what was taken out of any file of the person), key, code; item: path. Gives [where, kind] of what is left."""
+    from deid import verify
+
     needles = verify.Needles(common["removed"], keys_from_file(common["key"])[1].offset_days(common["code"]))
 
     def search(item: Item) -> list[list[str]]:

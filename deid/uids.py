@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import re
 
-from pydicom.uid import UID_dictionary
-
+from deid.dictionary import uid_dictionary
 from deid.pseudonyms import PseudonymKey
 
 STANDARD_ROOT = "1.2.840.10008."
@@ -20,7 +19,7 @@ VALID = re.compile(r"(0|[1-9]\d*)(\.(0|[1-9]\d*))+\Z")
 
 def is_well_known(uid: str) -> bool:
     """Whether the standard itself registers this UID (PS3.6 Annex A, as pydicom carries it)."""
-    return uid.startswith(STANDARD_ROOT) and uid in UID_dictionary
+    return uid.startswith(STANDARD_ROOT) and uid in uid_dictionary()
 
 
 def replace(raw: bytes, key: PseudonymKey) -> tuple[bytes, tuple[str, ...]]:

@@ -11,8 +11,6 @@ import struct
 import warnings
 from functools import lru_cache
 
-from pydicom import charset
-
 from deid.tree import Element
 
 TEXT = frozenset(["LO", "SH", "ST", "LT", "UT", "UC", "PN"])
@@ -25,6 +23,7 @@ NUMBER_TEXT = re.compile(rb"[0-9+\-.eE \\]*\0?\Z")
 DECIMAL = re.compile(r"[+-]?(?:\d{1,24}(?:\.\d{0,24})?|\.\d{1,24})(?:[eE][+-]?\d{1,3})?\Z")
 INTEGER = re.compile(r"[+-]?\d{1,12}\Z")
 _WIDE = frozenset(["utf8", "utf-8", "GB18030", "gb18030", "GBK", "gbk"])
+_USUAL = {"": "iso8859", "ISO_IR 6": "iso8859", "ISO_IR 100": "latin_1", "ISO_IR 192": "UTF8"}  # as pydicom.charset has them
 # What an escape sequence may announce in a value that declares no such set (PS3.3 C.12.1.1.2).
 _ANY_2022 = ("iso8859", "iso2022_jp", "iso2022_jp_2", "shift_jis", "euc_kr", "iso-2022-cn", "GB18030", "latin_1", "iso8859_2", "iso8859_5", "iso8859_6")
 
@@ -32,8 +31,12 @@ _ANY_2022 = ("iso8859", "iso2022_jp", "iso2022_jp_2", "shift_jis", "euc_kr", "is
 @lru_cache(maxsize=256)
 def encodings(specific: str) -> tuple[str, ...]:
     """Python's names for a SpecificCharacterSet value; names nobody knows count as Latin-1."""
-    names = [charset.python_encoding.get(part.strip(), "iso8859") for part in specific.split("\\")] or ["iso8859"]
-    return tuple(names)
+    parts = [part.strip() for part in specific.split("\\")]
+    if _USUAL.keys() >= set(parts):
+        return tuple(_USUAL[part] for part in parts)
+    from pydicom.charset import python_encoding  # the library is slow to import, and few files need it
+
+    return tuple(python_encoding.get(part, "iso8859") for part in parts)
 
 
 def text(element: Element, codecs: tuple[str, ...] = ("iso8859",)) -> str:
@@ -70,6 +73,8 @@ def _utf8_or_latin(raw: bytes) -> str:
 
 def _escaped(raw: bytes, name: bool, codecs: tuple[str, ...]) -> str:
     delimiters = {"\\", "^", "="} if name else {"\\", "\n", "\r", "\f"}
+    from pydicom import charset
+
     every = list(codecs) if len(codecs) > 1 else [codecs[0], *_ANY_2022]
     try:
         with warnings.catch_warnings():  # a character set that lies is no news here, and a warning could quote the value

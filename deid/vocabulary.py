@@ -19,6 +19,7 @@ HERE = Path(__file__).resolve().parent / "profiles"
 
 _CAMEL = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _TOKEN = re.compile(r"[^\W_]+")
+_DAY_OR_NUMBER = re.compile(r"(?<!\d)\d{1,2}([-./])\d{1,2}\1\d{2}(?!\d)|(?<![^\W_])[a-z]\d{3,}-[a-z](?![^\W_])", re.I)
 SHORTEST = 3  # shorter runs of letters say nothing by themselves
 
 
@@ -66,8 +67,8 @@ def is_common(word: str) -> bool:
 @lru_cache(maxsize=65536)
 def is_term(value: str) -> bool:
     """Whether a coded string (VR CS) says only what the imaging vocabulary says: every run of three letters or more is known, and no run of digits is
-    longer than four."""
-    if len(value) > 16 or not re.fullmatch(r"[A-Z0-9_ \-+./]*", value, re.I):
+    longer than four; and no day of two-digit year and no number with its check letter."""
+    if len(value) > 16 or _DAY_OR_NUMBER.search(value) or not re.fullmatch(r"[A-Z0-9_ \-+./]*", value, re.I):
         return False
     if any(not is_vocabulary(run) and run.upper() not in short_terms() for run in re.findall(r"[A-Za-z]{3,}", value)):
         return False

@@ -5,6 +5,7 @@ The form is Explicit VR Little Endian (PS3.5 Annex A.2); compressed pixels keep 
 
 from __future__ import annotations
 
+import os
 import struct
 from functools import lru_cache
 from pathlib import Path
@@ -13,6 +14,7 @@ from deid.tree import LONG, NUL_PADDED, PIXEL_DATA, UNDEFINED, Buffer, Element
 
 IMPLEMENTATION_UID, IMPLEMENTATION_NAME = "2.25.260583479406133215213914107837046118641", "MYELIN_2026_1"
 
+_AT_ONCE = 512  # pieces in one call; the system takes 1,024
 _pack_short = struct.Struct("<HH2sH").pack
 _pack_long = struct.Struct("<HH2s2xL").pack
 _pack_tag = struct.Struct("<HHL").pack
@@ -116,6 +118,20 @@ def head(syntax: str, sop_class: str, sop_instance: str, implementation: str = I
 def write(dst: Path, pieces: list[Buffer]) -> None:
     """Write beside the target and rename, so that no reader ever sees half a file."""
     part = dst.with_name(dst.name + ".part")
-    with part.open("wb") as out:
-        out.writelines(pieces)
+    out = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+    try:
+        for first in range(0, len(pieces), _AT_ONCE):
+            _write_all(out, pieces[first : first + _AT_ONCE])
+    finally:
+        os.close(out)
     part.replace(dst)
+
+
+def _write_all(out: int, pieces: list[Buffer]) -> None:
+    """Write pieces in one call, and then what a full disk or the limit of a call (2 GiB) left over."""
+    done = os.writev(out, pieces)
+    for piece in pieces:
+        left = memoryview(piece)[done:]
+        done = max(0, done - len(piece))
+        while left:
+            left = left[os.write(out, left) :]

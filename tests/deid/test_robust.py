@@ -118,7 +118,7 @@ def test_readers_killed_by_others_cost_nothing(desk):
 
     def hunt() -> None:
         while not over.is_set() and kills[0] < 3:
-            time.sleep(0.7 + 0.3 * chance.random())
+            time.sleep((0.7 if kills[0] else 0.1) + 0.2 * chance.random())  # the first soon, for a run is short; the same file twice would cost it
             for pid in children()[:1]:
                 command_line = Path(f"/proc/{pid}/cmdline")
                 if b"deid.isolated" in (command_line.read_bytes() if command_line.exists() else b""):

@@ -6,6 +6,7 @@ import contextlib
 import importlib.util
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -282,14 +283,14 @@ def ours(paths: Sequence[Path], out: Path, key: Path) -> None:
     identify = tasks.identifier({})
     who = [tasks.unpack(identify({"path": str(path)})["who"]) for path in paths]
     starts = {uid: tasks.pack_start(start) for uid, start in identity.study_starts(who).items()}
-    common = {"key": str(key), "profile": "myelin-2026", "code": "a" * 26, "births": ["1962-03-04"], "starts": starts, "over_89": False}
+    common = {"key": str(key), "profile": "myelin-2026", "code": "a" * 26, "births": ["1962-03-04"], "starts": starts, "over_89": False, "searched": True}
     clean = tasks.cleaner(common | {"identifiers": sorted({name for one in who for name in (*one.others, one.patient_id)})})
     removed: set[str] = set()
     for path in paths:
         removed |= set(clean({"path": str(path), "stamp": list(inputs.stamp(path.stat())), "out": str(out / path.name)})["removed"])
     products = [out / path.name for path in paths]
     assert all(verdict.code is None for verdict in pixels.check(products, finder=lambda image, strict: []))
-    search = tasks.searcher({"removed": sorted(removed)})
+    search = tasks.searcher({"removed": sorted(removed), "key": str(key), "code": common["code"]})
     assert not any(search({"path": str(path)}) for path in products)
 
 
@@ -299,12 +300,26 @@ def bare(paths: Sequence[Path], out: Path) -> None:
         pydicom.dcmread(path).save_as(out / path.name)
 
 
+def whole_command(here: Path) -> float:
+    """CPU seconds, user and system, of the command and its child, from the start of the interpreter to its end; the pixels are not searched for writing."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    run = command(here, "--no-pixels")
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert run.status == 0 and all(row["verdict"] == "kept" for row in run.report["files"]), run.errors
+    shutil.rmtree(here / "out")
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
 def speed(depth: str) -> Result:
-    """Files per CPU-second in one process, the best of three, and pydicom's bare read-and-write in the same minute."""
+    """Files per CPU-second, the best of three, and pydicom's bare read-and-write in the same minute.
+
+    "One process" is the one that does the work: user and system time over the files, with start-up and imports left out, for us as for pydicom and for each
+    peer (`peer_work`). What one pays in all is the second figure: the whole command, its interpreter, its child, both their imports, the report.
+    """
     with desk() as here:
         (here / "in").mkdir()
         paths = plain_files(here / "in", 100 if depth == "quick" else 500)
-        best = {"ours": 0.0, "bare": 0.0}
+        best = {"ours": 0.0, "bare": 0.0, "command": 0.0}
         for _ in range(3):
             for name, work in (("ours", lambda out: ours(paths, out, here / "key")), ("bare", lambda out: bare(paths, out))):
                 out = here / name
@@ -313,5 +328,7 @@ def speed(depth: str) -> Result:
                 work(out)
                 best[name] = max(best[name], len(paths) / (time.process_time() - started))
                 shutil.rmtree(out)
-    figure = f"{best['ours']:.0f} files per CPU-second of {len(paths)} plain 256x256 MR; pydicom's bare read and write in the same run {best['bare']:.0f}"
+            best["command"] = max(best["command"], len(paths) / whole_command(here))
+    figure = f"{best['ours']:.0f} files per CPU-second of {len(paths)} plain 256x256 MR in one process, start-up not counted, as for all here; "
+    figure += f"pydicom's bare read and write {best['bare']:.0f}; our whole command with start-up and bookkeeping, pixels not searched, {best['command']:.0f}"
     return Result(figure, met=best["ours"] >= 200, sample=depth == "quick")
