@@ -21,14 +21,15 @@ from deid.strokes import Small
 
 MARGIN = 2
 ROUNDS = 3
-STROKE = 0.3  # of the strongest strokes in a box: what is as strong beside it belongs to the line
+STROKE = 0.25  # of the strongest strokes in a box: what is as strong beside it belongs to the line
+LINES = 2  # that may stand above and below
 SHEET, GAP = 512, 8  # pixels of a sheet of cut-outs, and between them
 
 
-def hide(path: Path, picture: Picture, boxes: dict[int, list[Box]], again: Callable[[NDArray[np.uint8], int], list[Box]], key: PseudonymKey | None) -> bool:
+def hide(path: Path, picture: Picture, boxes: dict[int, list[Box]], find: Finder, strict: Callable[[int], bool], key: PseudonymKey | None) -> bool:
     """Hide the boxes of each frame and write the file in place; False (and nothing written) where writing is still read after three rounds.
 
-    again: a view and the frame's number -> what is still read.
+    strict: whether a frame (by number) is read strictly. Others are looked at twice: whole, and closely around what was hidden.
     """
     frames = np.array(picture.frames)
     for n, found in boxes.items():
@@ -36,13 +37,23 @@ def hide(path: Path, picture: Picture, boxes: dict[int, list[Box]], again: Calla
         for _ in range(ROUNDS):
             for box in left:
                 cover(frames[n], box, fill(frames[n], picture))
-            left = again(view(frames[n], picture.colour, picture.palette), n)
+            left = find(view(frames[n], picture.colour, picture.palette), strict(n))
+            if not left and not strict(n):
+                left = [rest for box in found for rest in _beside(frames[n], box, picture, find)]
             if not left:
                 break
         if left:
             return False
     write(path, frames, picture.colour, key)
     return True
+
+
+def _beside(frame: NDArray[Any], box: Box, picture: Picture, find: Finder) -> list[Box]:
+    """What is read on the surroundings of a hidden box alone, three lines to every side, with their own range of greys: a rest too small for the whole."""
+    line = 3 * max(4, min(box[2] - box[0], box[3] - box[1]))
+    top, left, bottom, right = max(0, box[0] - line), max(0, box[1] - line), box[2] + line, box[3] + line
+    cut = view(frame[top:bottom, left:right], picture.colour, picture.palette)
+    return [(t + top, le + left, b + top, r + left) for t, le, b, r in find(np.ascontiguousarray(cut), False)]
 
 
 def fill(frame: NDArray[Any], picture: Picture) -> NDArray[Any]:
@@ -55,18 +66,38 @@ def fill(frame: NDArray[Any], picture: Picture) -> NDArray[Any]:
 
 
 def cover(frame: NDArray[Any], box: Box, value: NDArray[Any]) -> None:
-    """Set a box and a margin around it (half a line to the sides, two pixels or more above and below) to one value, in place."""
+    """Set a box and a margin around it (half a line at its ends, two pixels or more above and below) to one value, in place."""
     top, left, bottom, right = box
+    if upright(box):
+        cover(np.swapaxes(frame, 0, 1), (left, top, right, bottom), value)
+        return
     aside, above = max(MARGIN, (bottom - top) // 2), max(MARGIN, (bottom - top) // 6)
     frame[max(0, top - above) : bottom + above, max(0, left - aside) : right + aside] = value
+
+
+def upright(box: Box) -> bool:
+    """Whether a line surely runs upwards or down: what is a little higher than wide may be one sign of a level line."""
+    return box[2] - box[0] > 3 * (box[3] - box[1])
 
 
 def grown(shown: Small, box: Box) -> Box:
     """The box, made longer to either side as long as its line goes on: readers often stop at a sign they do not know, or leave a short word out.
 
-    shown: where strokes show (`strokes.novelty` or `strokes.ridge`). A gap of one and a half line heights ends the line, ten heights end it in any case.
+    shown: where strokes show (`strokes.novelty` or `strokes.ridge`). A gap of two and a half line heights ends the line, ten heights end it in any case.
     """
     top, left, bottom, right = box[0], box[1], min(box[2], shown.shape[0]), min(box[3], shown.shape[1])
+    if bottom - top > right - left:  # an upright line, or a narrow sign of a level one
+        _, above, _, below = _longer(shown.T, (left, top, right, bottom))
+        if upright(box):
+            return above, left, below, right
+        _, left, _, right = _longer(shown, (top, left, bottom, right))
+        return above, left, below, right
+    return _longer(shown, (top, left, bottom, right))
+
+
+def _longer(shown: Small, box: Box) -> Box:
+    """A level line, to either side."""
+    top, left, bottom, right = box
     area = shown[top:bottom, left:right]
     if not area.size or (most := float(np.percentile(area, 97))) <= 0:
         return box
@@ -76,20 +107,42 @@ def grown(shown: Small, box: Box) -> Box:
     for columns in (inked[right : right + 10 * high], inked[max(0, left - 10 * high) : left][::-1]):
         reach = 0
         for column in np.flatnonzero(columns):
-            if column - reach > 1.5 * high:
+            if column - reach > 2.5 * high:
                 break
             reach = int(column) + 1
         ends.append(reach)
     return top, left - ends[1], bottom, right + ends[0]
 
 
+def thickened(shown: Small, box: Box) -> Box:
+    """The box of a level line, made higher by up to two lines above and below, where strokes as strong as its own stand in a quarter of the columns there: a
+    second line, or the part of this one that the reader's box cuts off.
+
+    shown: `strokes.novelty`, in which anatomy shows little.
+    """
+    top, left, bottom, right = box[0], max(0, box[1]), min(box[2], shown.shape[0]), min(box[3], shown.shape[1])
+    area, line = shown[top:bottom, left:right], max(6, bottom - top)
+    if not area.size or bottom - top > right - left or (most := float(np.percentile(area, 97))) <= 0:
+        return box
+    for _ in range(LINES):
+        above, below = shown[max(0, top - line) : top, left:right], shown[bottom : bottom + line, left:right]
+        top -= min(top, line) * _written(above, most)
+        bottom += len(below) * _written(below, most)
+    return top, left, bottom, right
+
+
+def _written(band: Small, most: float) -> bool:
+    return bool(len(band) > 1 and (band > most / 2).any(axis=0).mean() > 0.25)
+
+
 def joined(boxes: Sequence[Box]) -> list[Box]:
-    """Boxes of one line as one: those that overlap in height by half, with less than three heights between them."""
+    """Boxes of one line as one: those that overlap in height by half, with less than three heights between them. Upright ones stay as they are."""
     out: list[Box] = []
     for top, left, bottom, right in sorted(boxes, key=lambda box: box[1]):
         for n, (t, le, b, r) in enumerate(out):
             high = min(bottom - top, b - t)
-            if min(bottom, b) - max(top, t) >= high / 2 and left - r < 3 * high:
+            level = not upright((top, left, bottom, right)) and not upright((t, le, b, r))
+            if level and min(bottom, b) - max(top, t) >= high / 2 and left - r < 3 * high:
                 out[n] = min(top, t), le, max(bottom, b), max(right, r)
                 break
         else:

@@ -47,7 +47,26 @@ def _lines(large: Picture, strict: bool, tall: float) -> list[Any]:
         found, _ = engine(large, use_cls=False, use_rec=False)
         return list(found) if found is not None else []
     found, _ = engine(large, use_cls=False)
-    return [corners for corners, text, sure in found or [] if is_word(text, float(sure), _height(corners) > tall)]
+    out = []
+    for corners, text, sure in found or []:
+        high = _height(corners) > tall
+        if is_word(text, float(sure), high) or (_upright(corners) and is_word(*_turned(large, corners), high)):
+            out.append(corners)
+    return out
+
+
+def _upright(corners: Any) -> bool:
+    """Whether the engine takes a line for upright, and reads it as if it ran upwards."""
+    xs, ys = zip(*((float(x), float(y)) for x, y in corners), strict=True)
+    return bool(max(ys) - min(ys) >= 1.5 * (max(xs) - min(xs)))
+
+
+def _turned(large: Picture, corners: Any) -> tuple[str, float]:
+    """An upright line read as if it ran down; fewer than three signs count for none."""
+    engine = _engine()
+    crop = engine.get_crop_img_list(large, [np.array(corners, np.float32)])[0]
+    (text, sure, *_), *_ = engine.text_rec([np.ascontiguousarray(crop[::-1, ::-1])])[0]
+    return (text, float(sure)) if sum(sign.isalnum() for sign in text) >= 3 else ("", 0.0)
 
 
 def is_word(text: str, sure: float, tall: bool = False) -> bool:
@@ -82,4 +101,4 @@ def _engine() -> Any:
     from rapidocr_onnxruntime import RapidOCR
 
     onnxruntime.disable_telemetry_events()
-    return RapidOCR(intra_op_num_threads=1, inter_op_num_threads=1, det_limit_side_len=SIDE)
+    return RapidOCR(intra_op_num_threads=1, inter_op_num_threads=1, det_limit_side_len=SIDE, text_score=0.0)  # what counts is decided here

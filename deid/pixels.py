@@ -5,10 +5,11 @@ Writing that a machine or a person burned into a picture is looked for where it 
 - captures, screen images and what says BurnedInAnnotation = YES are read frame by frame, every line-like thing counts; derived and coloured images are
   read frame by frame for words;
 - of ordinary slices each passes the cheap test (`deid.strokes`), which costs half a millisecond and compares it with its neighbours. What it picks is read,
-  with the first, the middle, the last and every sixteenth slice, and the two projections of each stretch of slices (`deid.projections`).
+  with the first, the middle, the last and every sixteenth slice, and the two projections of each stretch of slices (`deid.projections`). Where only one place
+  of a slice stands out (`deid.newcomers`), a cut-out around it is read.
 
-Where one slice has writing, the same place is read on all others. What was found is set to one value and looked for again; if anything is still
-read there, the image is refused. Without the reader (`deid.ocr`) nothing that would have to be read is passed.
+Where one slice has writing, the same place is read on all others. What was found is set to one value and looked for again, on the whole and close by; if
+anything is still read there, the image is refused. Without the reader (`deid.ocr`) nothing that would have to be read is passed.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
-from deid import hiding, ocr, projections, strokes
+from deid import hiding, newcomers, ocr, projections, strokes
 from deid.errors import REFUSALS, Refused
 from deid.frames import UNDECODABLE, stretched
 from deid.ocr import Box, Finder
@@ -121,18 +122,36 @@ def _group(search: _Search, group: Group) -> None:
     def get(n: int) -> strokes.Small:
         return shelf.small(group, n)
 
-    scores, stretches = projections.sweep(count, get)
+    scores, places, stretches = projections.sweep(count, get)
     picked = strokes.picked(scores)
     for n in sorted({*picked, *strokes.sampled(count)}):
         _slice(search, group, n, get if n in picked else None)
+    for one in places:
+        _newcomer(search, group, one, get)
     for stretch in stretches if count > 1 else []:
         _stretch(search, group, stretch, get)
     _same_places(search, group)
     for n in range(count):
         path, frame = shelf.where(group, n)
-        if search.found[path].get(frame):
+        if not search.found[path].get(frame):
+            continue
+        if count == 1:
             this = get(n)
-            _grow(search, path, frame, projections.new_of(n, count, get) if count > 1 else np.maximum(strokes.ridge(this), strokes.ridge(-this)))
+            _grow(search, path, frame, np.maximum(strokes.ridge(this), strokes.ridge(-this)))
+        else:
+            _more(search, group, n, get)
+
+
+def _more(search: _Search, group: Group, n: int, get: projections.Get) -> None:
+    """A slice on which something was read is read again as novelty and closely around each box, for other lines; then all is lengthened and thickened."""
+    path, frame = search.shelf.where(group, n)
+    this, new = get(n), projections.new_of(n, len(group.slices), get)
+    search.note(path, frame, search.find(stretched(new.astype(np.float32)), False))
+    for top, left, bottom, right in list(search.found[path][frame]):
+        at = newcomers.Newcomer(n, (top + bottom) // 2, (left + right) // 2)
+        search.note(path, frame, newcomers.read(at, this, new, search.find))
+    _grow(search, path, frame, new)
+    search.found[path][frame] = hiding.joined([hiding.thickened(new, box) for box in search.found[path][frame]])
 
 
 def _grow(search: _Search, path: Path, frame: int, shown: strokes.Small) -> None:
@@ -146,6 +165,16 @@ def _slice(search: _Search, group: Group, n: int, get: projections.Get | None) -
     if not search.read(path, frame) and get is not None and len(group.slices) > 1:
         new = projections.new_of(n, len(group.slices), get)
         search.note(path, frame, search.find(stretched(new.astype(np.float32)), False))
+
+
+def _newcomer(search: _Search, group: Group, at: newcomers.Newcomer, get: projections.Get) -> None:
+    """Read the cut-out around a place where the cheap test saw something new, unless something was read there already."""
+    path, frame = search.shelf.where(group, at.n)
+    if not any(top <= at.row < bottom and left <= at.column < right for top, left, bottom, right in search.found[path].get(frame, [])):
+        boxes = newcomers.read(at, get(at.n), projections.new_of(at.n, len(group.slices), get), search.find)
+        if boxes:
+            search.read(path, frame)
+            search.note(path, frame, boxes)
 
 
 def _stretch(search: _Search, group: Group, stretch: projections.Stretch, get: projections.Get) -> None:
@@ -204,7 +233,7 @@ def _verdict(search: _Search, path: Path, key: PseudonymKey | None) -> PixelVerd
     code, boxes = search.codes.get(path), {frame: some for frame, some in search.found[path].items() if some}
     if code is None and boxes:
         try:
-            if hiding.hide(path, search.shelf.picture(path), boxes, lambda image, frame: search.find(image, looked.get(frame, False)), key):
+            if hiding.hide(path, search.shelf.picture(path), boxes, search.find, lambda frame: looked.get(frame, False), key):
                 return PixelVerdict(path, None, "Writing was found in the image and hidden.", True, True, True)
             code = "writing_in_pixels"
         except (Refused, *UNDECODABLE):

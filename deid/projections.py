@@ -9,14 +9,16 @@ What is read on a projection belongs to the slice that gave most of its strokes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
+from deid.newcomers import Newcomer, newcomers
 from deid.ocr import Box
-from deid.strokes import Small, novelty, scores
+from deid.strokes import Small, novelty, windowed
 
 STRETCH = 32
 OWNS = 0.5  # share of the strokes that makes a slice the owner
@@ -36,32 +38,34 @@ class Stretch:
 Get = Callable[[int], Small]
 
 
-def triples(count: int, get: Get) -> Iterator[tuple[int, Small, Small]]:
-    """(number, slice, its novelty) in order; the first and the last slice are compared with their one neighbour, a lone slice with itself."""
-    before, this = get(min(1, count - 1)), get(0)
-    for n in range(count):
-        after = get(n + 1) if n + 1 < count else before
-        yield n, this, novelty(before, this, after)
-        before, this = this, after
+def neighbours(n: int, count: int) -> tuple[int, int]:
+    """The slices that one is compared with: before and after it; of the first and the last the two nearest, so that writing on one of them is not theirs."""
+    before, after = (1, 2) if n == 0 else (count - 2, count - 3) if n == count - 1 else (n - 1, n + 1)
+    return max(0, min(before, count - 1)), max(0, min(after, count - 1))
 
 
-def sweep(count: int, get: Get) -> tuple[NDArray[np.float32], list[Stretch]]:
-    """One pass over a group: the scores of the cheap test (slices, 4), and the projections of each stretch."""
-    found, stretches = [], list[Stretch]()
+def sweep(count: int, get: Get) -> tuple[NDArray[np.float32], list[Newcomer], list[Stretch]]:
+    """One pass over a group: the scores of the cheap test (slices, 4), the places where a slice has what none near it has, the projections of each stretch."""
+    found, windows, stretches = [], [], list[Stretch]()
     length = -(-count // max(1, -(-count // STRETCH)))  # stretches of even length
-    for n, this, new in triples(count, get):
-        found.append(scores(this, new))
+    near = lru_cache(maxsize=4)(get)
+    for n in range(count):
+        this, new = near(n), new_of(n, count, near)
+        score, sums = windowed(this, new)
+        found.append(score)
+        windows.append(sums)
         if n % length == 0:
             stretches.append(Stretch(n, min(n + length, count), new.copy(), this.copy()))
         else:
             np.maximum(stretches[-1].new, new, out=stretches[-1].new)
             np.maximum(stretches[-1].bright, this, out=stretches[-1].bright)
-    return np.array(found, np.float32).reshape(count, -1), stretches
+    return np.array(found, np.float32).reshape(count, -1), newcomers(windows), stretches
 
 
 def new_of(n: int, count: int, get: Get) -> Small:
     """The novelty of one slice."""
-    return novelty(get(n - 1 if n else min(1, count - 1)), get(n), get(n + 1 if n + 1 < count else max(0, count - 2)))
+    before, after = neighbours(n, count)
+    return novelty(get(before), get(n), get(after))
 
 
 def owner(stretch: Stretch, box: Box, count: int, get: Get) -> int | None:

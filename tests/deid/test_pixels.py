@@ -100,7 +100,7 @@ def test_a_projection_names_the_slice_that_the_cheap_test_may_have_missed() -> N
     slices = [head(n) for n in range(40)]
     slices[21] = write_on(slices[21], "MRN 884422", (30, 150), value=600)
     small = [strokes.small(s, 0.0, 1000.0) for s in slices]
-    _, stretches = projections.sweep(40, small.__getitem__)
+    _, _, stretches = projections.sweep(40, small.__getitem__)
     assert [(one.start, one.stop) for one in stretches] == [(0, 20), (20, 40)]
     assert projections.owner(stretches[1], (150, 30, 163, 100), 40, small.__getitem__) == 21
     assert projections.owner(stretches[0], (150, 30, 163, 100), 40, small.__getitem__) is None  # noise: nobody's
