@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 
 from deid import elements, headers
 from deid.frames import Picture, view
-from deid.ocr import Box, Finder
+from deid.ocr import LINES, WORDS, Box, Finder
 from deid.pseudonyms import PseudonymKey
 from deid.strokes import Small
 
 MARGIN = 2
 ROUNDS = 3
 STROKE = 0.25  # of the strongest strokes in a box: what is as strong beside it belongs to the line
-LINES = 2  # that may stand above and below
+MORE = 2  # lines that may stand above and below
 SHEET, GAP = 512, 8  # pixels of a sheet of cut-outs, and between them
 
 
@@ -37,7 +37,7 @@ def hide(path: Path, picture: Picture, boxes: dict[int, list[Box]], find: Finder
         for _ in range(ROUNDS):
             for box in left:
                 cover(frames[n], box, fill(frames[n], picture))
-            left = find(view(frames[n], picture.colour, picture.palette), strict(n))
+            left = _rest(view(frames[n], picture.colour, picture.palette), strict(n), find)
             if not left and not strict(n):
                 left = [rest for box in found for rest in _beside(frames[n], box, picture, find)]
             if not left:
@@ -46,6 +46,16 @@ def hide(path: Path, picture: Picture, boxes: dict[int, list[Box]], find: Finder
             return False
     write(path, frames, picture.colour, key)
     return True
+
+
+def _rest(seen: NDArray[np.uint8], strict: bool, find: Finder) -> list[Box]:
+    """What is still read on a whole picture. The corners of hidden boxes and the outline of a body together look like one huge line to a reader that is asked
+    for lines: what is a quarter of the picture high and wide counts only if words are read as well.
+    """
+    found = find(seen, LINES if strict else WORDS)
+    huge = max(seen.shape[:2]) / 4
+    lines = [box for box in found if not strict or min(box[2] - box[0], box[3] - box[1]) <= huge]
+    return lines if len(lines) == len(found) else lines + find(seen, WORDS)
 
 
 def _beside(frame: NDArray[Any], box: Box, picture: Picture, find: Finder) -> list[Box]:
@@ -124,7 +134,7 @@ def thickened(shown: Small, box: Box) -> Box:
     area, line = shown[top:bottom, left:right], max(6, bottom - top)
     if not area.size or bottom - top > right - left or (most := float(np.percentile(area, 97))) <= 0:
         return box
-    for _ in range(LINES):
+    for _ in range(MORE):
         above, below = shown[max(0, top - line) : top, left:right], shown[bottom : bottom + line, left:right]
         top -= min(top, line) * _written(above, most)
         bottom += len(below) * _written(below, most)

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deid.frames import stretched
-from deid.ocr import Box, Finder
+from deid.ocr import CLOSE, Box, Finder
 from deid.strokes import FEWEST, Small, Windows
 
 NEAR = 3  # slices on either side
@@ -75,7 +75,7 @@ def read(at: Newcomer, this: Small, new: Small, find: Finder) -> list[Box]:
     for n, cut in enumerate(cuts):
         sheet[GAP + n * (high + GAP) :][:high, GAP : GAP + wide] = cut
     out = []
-    for t, le, b, r in find(sheet, False):
+    for t, le, b, r in find(sheet, CLOSE):
         down = GAP + ((t + b) // 2 > high + GAP) * (high + GAP)
         out.append((max(0, t - down) + top, max(0, le - GAP) + left, min(high, b - down) + top, min(wide, r - GAP) + left))
     return [box for box in out if box[2] > box[0] and box[3] > box[1]]

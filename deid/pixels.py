@@ -78,7 +78,7 @@ def check(paths: Sequence[Path], *, key: PseudonymKey | None = None, finder: Fin
     """Look for writing in the (already cleaned) images of one series; files in which some was found are re-written in place with it hidden.
 
     key: renews the seal of re-written files (without it they carry none), and lets files that passed say so: 113101 and BurnedInAnnotation NO, where
-    `headers.clean_file` has not written them already. finder: picture (rows, columns, 3) uint8 and whether to be strict -> boxes; the
+    `headers.clean_file` has not written them already. finder: picture (rows, columns, 3) uint8 and the manner (`ocr.WORDS`, LINES, CLOSE) -> boxes; the
     default is the bundled reader. One verdict per path, in order.
     """
     search = _Search(Shelf(), finder or ocr.read)

@@ -74,6 +74,12 @@ def test_it_is_read_on_its_cut_out_and_hidden(mr, tmp_path: Path) -> None:
     assert len(np.unique(left[179:186, 8:60])) == 1 and np.array_equal(left[:160], slices[13][:160])
 
 
+def test_a_badly_read_word_counts_only_on_a_cut_out_picked_for_its_strokes() -> None:
+    """The first is a name six pixels high; the others were read on cut-outs of real heads."""
+    assert ocr.is_word("OOREN", 0.47, close=True) and not ocr.is_word("OOREN", 0.47)
+    assert not any(ocr.is_word(text, sure, close=True) for text, sure in [("IMAP", 0.54), ("SAANO", 0.25), ("19.8", 0.52), ("00000", 0.6)])
+
+
 @pytest.mark.parametrize("turns", [0, 1, 3])
 def test_a_line_is_read_level_and_upright_either_way(turns: int) -> None:
     picture = frames.view(write_on(head(1), "MRN 88123", (60, 8), 14, 900, turns))
@@ -151,3 +157,16 @@ def test_two_lines_close_together_are_hidden_whole(mr, tmp_path: Path) -> None:
     assert [one.path.name for one in pixels.check(paths) if one.masked or one.code] == ["005.dcm"]
     left = pydicom.dcmread(paths[5]).pixel_array
     assert len(np.unique(left[61:76, 50:95])) == 1
+
+
+@pytest.mark.parametrize(("words", "passes"), [([], True), ([(50, 50, 60, 90)], False)])
+def test_a_huge_line_on_a_hidden_capture_counts_only_with_words(mr, tmp_path: Path, words: list[ocr.Box], passes: bool) -> None:
+    picture = head(1)
+    (path,) = stored(mr, [picture], tmp_path)
+
+    def huge(view: np.ndarray, manner: int) -> list[ocr.Box]:
+        return [(40, 40, 150, 160)] if manner == ocr.LINES else words
+
+    assert hiding.hide(path, frames.open_picture(path), {0: [(20, 20, 30, 60)]}, huge, lambda frame: True, None) is passes
+    if passes:
+        assert np.array_equal(pydicom.dcmread(path).pixel_array[40:], picture[40:])

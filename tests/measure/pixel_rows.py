@@ -55,10 +55,10 @@ class Remembered:
     def __init__(self) -> None:
         self.answers: dict[bytes, list[ocr.Box]] = {}
 
-    def __call__(self, picture: NDArray[np.uint8], strict: bool) -> list[ocr.Box]:
-        asked = hashlib.blake2b(repr((picture.shape, strict)).encode() + picture.tobytes()).digest()
+    def __call__(self, picture: NDArray[np.uint8], manner: int) -> list[ocr.Box]:
+        asked = hashlib.blake2b(repr((picture.shape, manner)).encode() + picture.tobytes()).digest()
         if asked not in self.answers:
-            self.answers[asked] = ocr.read(picture, strict)
+            self.answers[asked] = ocr.read(picture, manner)
         return list(self.answers[asked])
 
 
