@@ -17,7 +17,7 @@ from pipeline.outcome import ours
 from registry.access import actions, policy, queries
 from registry.accounts import limits
 from registry.accounts.models import Role, Site, Token, User
-from registry.api import shapes
+from registry.api import account_shapes, shapes
 from registry.api.doors import Door, find, told
 from registry.api.errors import document
 from registry.audit import actions as audit
@@ -64,14 +64,14 @@ class SessionDoor(Door):
 
     permission_classes = [AllowAny]
 
-    @told(shapes.SessionShape, summary="Who is signed in, and the CSRF token", tags=["session"])
+    @told(account_shapes.SessionShape, summary="Who is signed in, and the CSRF token", tags=["session"])
     def get(self, request: Request) -> Response:
         return self._answer(request)
 
-    @told(shapes.SessionShape, request=shapes.SignIn, summary="Sign in", tags=["session"])
+    @told(account_shapes.SessionShape, request=account_shapes.SignIn, summary="Sign in", tags=["session"])
     def post(self, request: Request) -> Response:
         SessionAuthentication().enforce_csrf(request)  # nobody is signed in yet, so nothing else asks for it
-        given = self.body(shapes.SignIn)
+        given = self.body(account_shapes.SignIn)
         email = given["email"].strip().lower()
         address = request.META.get("REMOTE_ADDR", "")
         count = limits.hit("login", f"{email}|{address}", ATTEMPTS, WINDOW_S)
@@ -94,29 +94,29 @@ class SessionDoor(Door):
 
     def _answer(self, request: Request, user: Any = None) -> Response:
         user = user or (request.user if request.user.is_authenticated else None)
-        answer = Response({"user": shapes.UserShape(user).data if user else None, "csrf": get_token(request._request)})
+        answer = Response({"user": account_shapes.UserShape(user).data if user else None, "csrf": get_token(request._request)})
         answer["Cache-Control"] = "no-store"
         return answer
 
 
 class MeDoor(Door):
-    @told(shapes.UserShape, summary="The account that asks", tags=["session"])
+    @told(account_shapes.UserShape, summary="The account that asks", tags=["session"])
     def get(self, request: Request) -> Response:
-        return Response(shapes.UserShape(self.asker).data)
+        return Response(account_shapes.UserShape(self.asker).data)
 
 
 class TokensDoor(Door):
-    @told(shapes.TokenShape, many=True, summary="One's living tokens", tags=["session"])
+    @told(account_shapes.TokenShape, many=True, summary="One's living tokens", tags=["session"])
     def get(self, request: Request) -> Response:
-        return self.listing(Token.objects.filter(user=self.asker, revoked_at=None), shapes.TokenShape)
+        return self.listing(Token.objects.filter(user=self.asker, revoked_at=None), account_shapes.TokenShape)
 
-    @told(shapes.TokenMade, request=shapes.NewToken, status=201, summary="Make a token; it is shown this once", tags=["session"])
+    @told(account_shapes.TokenMade, request=account_shapes.NewToken, status=201, summary="Make a token; it is shown this once", tags=["session"])
     def post(self, request: Request) -> Response:
         if isinstance(request.auth, Token):
             raise Denied("session_needed", "A token cannot make tokens.")
-        given = self.body(shapes.NewToken)
+        given = self.body(account_shapes.NewToken)
         token, text = actions.issue_token(self.asker, given["name"], given["scopes"], given["days"])
-        answer = Response({**shapes.TokenShape(token).data, "token": text}, status=201)
+        answer = Response({**account_shapes.TokenShape(token).data, "token": text}, status=201)
         answer["Cache-Control"] = "no-store"
         return answer
 
@@ -131,25 +131,25 @@ class TokenDoor(Door):
 class SitesDoor(Door):
     scopes = {"POST": "admin"}
 
-    @told(shapes.SiteShape, many=True, summary="Sites", tags=["administration"])
+    @told(account_shapes.SiteShape, many=True, summary="Sites", tags=["administration"])
     def get(self, request: Request) -> Response:
-        return self.listing(Site.objects.all(), shapes.SiteShape)
+        return self.listing(Site.objects.all(), account_shapes.SiteShape)
 
-    @told(shapes.SiteShape, request=shapes.SiteShape, status=201, summary="Open a site", tags=["administration"])
+    @told(account_shapes.SiteShape, request=account_shapes.SiteShape, status=201, summary="Open a site", tags=["administration"])
     def post(self, request: Request) -> Response:
-        return Response(shapes.SiteShape(actions.open_site(self.asker, **self.body(shapes.SiteShape))).data, status=201)
+        return Response(account_shapes.SiteShape(actions.open_site(self.asker, **self.body(account_shapes.SiteShape))).data, status=201)
 
 
 class DatasetsDoor(Door):
     scopes = {"POST": "admin"}
 
-    @told(shapes.DatasetShape, many=True, summary="Datasets that one may know of", tags=["administration"])
+    @told(account_shapes.DatasetShape, many=True, summary="Datasets that one may know of", tags=["administration"])
     def get(self, request: Request) -> Response:
-        return self.listing(queries.datasets(self.asker), shapes.DatasetShape)
+        return self.listing(queries.datasets(self.asker), account_shapes.DatasetShape)
 
-    @told(shapes.DatasetShape, request=shapes.NewDataset, status=201, summary="Open a dataset; its keys are made", tags=["administration"])
+    @told(account_shapes.DatasetShape, request=account_shapes.NewDataset, status=201, summary="Open a dataset; its keys are made", tags=["administration"])
     def post(self, request: Request) -> Response:
-        given = self.body(shapes.NewDataset)
+        given = self.body(account_shapes.NewDataset)
         codes = given.pop("sites")
         sites = list(Site.objects.filter(code__in=codes))
         if len(sites) != len(set(codes)):
@@ -157,38 +157,38 @@ class DatasetsDoor(Door):
                 "invalid", "A site named is not there.", "Open the site first.", errors=[{"field": "sites", "reason": "names a site that is not there"}]
             )
         dataset = actions.open_dataset(self.asker, given.pop("slug"), given.pop("name"), sites, given.pop("agreement"), **given)
-        return Response(shapes.DatasetShape(dataset).data, status=201)
+        return Response(account_shapes.DatasetShape(dataset).data, status=201)
 
 
 class DatasetDoor(Door):
-    @told(shapes.DatasetShape, summary="One dataset", tags=["administration"])
+    @told(account_shapes.DatasetShape, summary="One dataset", tags=["administration"])
     def get(self, request: Request, slug: str) -> Response:
-        return Response(shapes.DatasetShape(find(queries.datasets(self.asker), slug=slug)).data)
+        return Response(account_shapes.DatasetShape(find(queries.datasets(self.asker), slug=slug)).data)
 
 
 class UsersDoor(Door):
     scopes = {"POST": "admin"}
 
-    @told(shapes.UserShape, request=shapes.NewUser, status=201, summary="Open an account", tags=["administration"])
+    @told(account_shapes.UserShape, request=account_shapes.NewUser, status=201, summary="Open an account", tags=["administration"])
     def post(self, request: Request) -> Response:
-        given = self.body(shapes.NewUser)
+        given = self.body(account_shapes.NewUser)
         user = actions.open_account(self.asker, given.pop("email"), given.pop("password"), **given)
-        return Response(shapes.UserShape(user).data, status=201)
+        return Response(account_shapes.UserShape(user).data, status=201)
 
 
 class RolesDoor(Door):
     scopes = {"POST": "admin"}
 
-    @told(shapes.RoleShape, request=shapes.NewRole, status=201, summary="Give somebody a role", tags=["administration"])
+    @told(account_shapes.RoleShape, request=account_shapes.NewRole, status=201, summary="Give somebody a role", tags=["administration"])
     def post(self, request: Request) -> Response:
-        given = self.body(shapes.NewRole)
+        given = self.body(account_shapes.NewRole)
         dataset = find(queries.datasets(self.asker), slug=given["dataset"])
         site = find(dataset.sites.all(), code=given["site"]) if given["site"] else None
         policy.require_in(self.asker, "give_roles", dataset)  # before the account is looked up: who may not give roles learns nothing of accounts
         user = User.objects.filter(email__iexact=given["email"]).first()
         if user is None:
             raise Conflict("no_account", "Nobody has an account with this address.", "Open the account first.")
-        return Response(shapes.RoleShape(actions.give_role(self.asker, user, dataset, given["kind"], site)).data, status=201)
+        return Response(account_shapes.RoleShape(actions.give_role(self.asker, user, dataset, given["kind"], site)).data, status=201)
 
 
 class RoleDoor(Door):

@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from registry.access import policy, queries
-from registry.api import shapes
+from registry.api import deciding_shapes, receiving_shapes, shapes
 from registry.api.doors import BySeq, Door, find, find_all, told
 from registry.api.errors import Gone
 from registry.audit import queries as audit
@@ -24,50 +24,56 @@ from registry.rules import Denied
 
 
 class ImagesDoor(Door):
-    @told(shapes.ImageShape, many=True, filters=("dataset", "state", "participant", "visit", "suffix", "grade", "study"), summary="Images", tags=["images"])
+    @told(
+        deciding_shapes.ImageShape,
+        many=True,
+        filters=("dataset", "state", "participant", "visit", "suffix", "grade", "study"),
+        summary="Images",
+        tags=["images"],
+    )
     def get(self, request: Request) -> Response:
         names = {"dataset": "visit__participant__dataset__slug", "participant": "visit__participant", "visit": "visit", "study": "study_id"}
         names |= {"state": "state", "suffix": "suffix", "grade": "grade"}
         given = {names[key]: value for key, value in self.asked(*names).items()}
-        return self.listing(imaging.images(self.asker).filter(**given), shapes.ImageShape)
+        return self.listing(imaging.images(self.asker).filter(**given), deciding_shapes.ImageShape)
 
 
 class ImageDoor(Door):
-    @told(shapes.ImageWhole, summary="One image with its provenance", tags=["images"])
+    @told(deciding_shapes.ImageWhole, summary="One image with its provenance", tags=["images"])
     def get(self, request: Request, pk: Any) -> Response:
-        return Response(shapes.ImageWhole(find(imaging.images(self.asker), pk=pk)).data)
+        return Response(deciding_shapes.ImageWhole(find(imaging.images(self.asker), pk=pk)).data)
 
 
 class AcceptDoor(Door):
     scopes = {"POST": "decide"}
 
-    @told(shapes.ImageShape, request=shapes.Note, summary="Take an image", tags=["images"])
+    @told(deciding_shapes.ImageShape, request=deciding_shapes.Note, summary="Take an image", tags=["images"])
     def post(self, request: Request, pk: Any) -> Response:
-        image, given = find(imaging.images(self.asker), pk=pk), self.body(shapes.Note)
+        image, given = find(imaging.images(self.asker), pk=pk), self.body(deciding_shapes.Note)
         intake.accept_image(self.asker, image, given["note"])
-        return Response(shapes.ImageShape(find(imaging.images(self.asker), pk=pk)).data)
+        return Response(deciding_shapes.ImageShape(find(imaging.images(self.asker), pk=pk)).data)
 
 
 class RefuseDoor(Door):
     scopes = {"POST": "decide"}
 
-    @told(shapes.ImageShape, request=shapes.Why, summary="Do not take an image", tags=["images"])
+    @told(deciding_shapes.ImageShape, request=shapes.Why, summary="Do not take an image", tags=["images"])
     def post(self, request: Request, pk: Any) -> Response:
         image, given = find(imaging.images(self.asker), pk=pk), self.body(shapes.Why)
         intake.refuse_image(self.asker, image, given["reason"])
-        return Response(shapes.ImageShape(find(imaging.images(self.asker), pk=pk)).data)
+        return Response(deciding_shapes.ImageShape(find(imaging.images(self.asker), pk=pk)).data)
 
 
 class AcceptManyDoor(Door):
     scopes = {"POST": "decide"}
 
-    @told(shapes.ImageShape, bulk=True, request=shapes.AcceptMany, summary="Take several images, all or none", tags=["images"])
+    @told(deciding_shapes.ImageShape, bulk=True, request=deciding_shapes.AcceptMany, summary="Take several images, all or none", tags=["images"])
     def post(self, request: Request) -> Response:
-        given = self.body(shapes.AcceptMany)
+        given = self.body(deciding_shapes.AcceptMany)
         found = find_all(imaging.images(self.asker), given["images"], "images.{}")
         intake.accept_images(self.asker, list(found.values()), given["note"])
         rows = imaging.images(self.asker).filter(pk__in=found)
-        return Response({"results": shapes.ImageShape(rows, many=True).data})
+        return Response({"results": deciding_shapes.ImageShape(rows, many=True).data})
 
 
 class QualityDoor(Door):
@@ -108,39 +114,39 @@ def png(picture: bytes) -> HttpResponse:
 class ReleasesDoor(Door):
     scopes = {"POST": "decide"}
 
-    @told(shapes.ReleaseShape, many=True, filters=("dataset", "state"), summary="Releases", tags=["releases"])
+    @told(deciding_shapes.ReleaseShape, many=True, filters=("dataset", "state"), summary="Releases", tags=["releases"])
     def get(self, request: Request) -> Response:
         names = {"dataset": "dataset__slug", "state": "state"}
         rows = releases.releases(self.asker).filter(**{names[key]: value for key, value in self.asked(*names).items()})
-        return self.listing(rows, shapes.ReleaseShape)
+        return self.listing(rows, deciding_shapes.ReleaseShape)
 
-    @told(shapes.ReleaseShape, request=shapes.NewRelease, status=202, summary="Freeze the next release", tags=["releases"])
+    @told(deciding_shapes.ReleaseShape, request=deciding_shapes.NewRelease, status=202, summary="Freeze the next release", tags=["releases"])
     def post(self, request: Request) -> Response:
-        given = self.body(shapes.NewRelease)
+        given = self.body(deciding_shapes.NewRelease)
         release = actions.freeze(self.asker, find(queries.datasets(self.asker), slug=given["dataset"]), given["changes"])
-        return Response(shapes.ReleaseShape(release).data, status=202)
+        return Response(deciding_shapes.ReleaseShape(release).data, status=202)
 
 
 class ReleaseDoor(Door):
-    @told(shapes.ReleaseShape, summary="One release", tags=["releases"])
+    @told(deciding_shapes.ReleaseShape, summary="One release", tags=["releases"])
     def get(self, request: Request, pk: Any) -> Response:
-        return Response(shapes.ReleaseShape(find(releases.releases(self.asker), pk=pk)).data)
+        return Response(deciding_shapes.ReleaseShape(find(releases.releases(self.asker), pk=pk)).data)
 
 
 class ReleaseManifestDoor(Door):
-    @told(shapes.ReleaseManifest, summary="Every path and hash of a release", tags=["releases"])
+    @told(deciding_shapes.ReleaseManifest, summary="Every path and hash of a release", tags=["releases"])
     def get(self, request: Request, pk: Any) -> Response:
         release = find(releases.releases(self.asker), pk=pk)
         if not policy.ask_in(self.asker, "read_audit", release.dataset).permitted:
             raise Denied("no_role", "Stewards and auditors of the dataset read a release's manifest.")
         files = release.files.order_by("path")
-        told_files = shapes.ReleaseFileShape(files, many=True).data
+        told_files = deciding_shapes.ReleaseFileShape(files, many=True).data
         answer = {"release": release.pk, "version": release.version, "sha256": release.sha256, "tombstones": files.filter(tombstone=True).count()}
         return Response({**answer, "files": told_files})
 
 
 class LinesDoor(Door):
-    @told(shapes.LineShape, many=True, filters=("dataset", "object"), summary="The audit log, newest first", tags=["audit"])
+    @told(receiving_shapes.LineShape, many=True, filters=("dataset", "object"), summary="The audit log, newest first", tags=["audit"])
     def get(self, request: Request) -> Response:
         readable = queries.datasets_of(self.asker, "steward", "auditor")
         rows = Line.objects.filter(Q(dataset__in=readable))
@@ -148,17 +154,17 @@ class LinesDoor(Door):
             rows = rows.filter(dataset=str(find(queries.datasets(self.asker), slug=given["dataset"]).pk))
         if "object" in given:
             rows = rows.filter(object=given["object"])
-        return self.listing(rows, shapes.LineShape, BySeq)
+        return self.listing(rows, receiving_shapes.LineShape, BySeq)
 
 
 class DeadMailsDoor(Door):
-    @told(shapes.MailShape, many=True, summary="Mails that could not be delivered", tags=["leaving"])
+    @told(receiving_shapes.MailShape, many=True, summary="Mails that could not be delivered", tags=["leaving"])
     def get(self, request: Request) -> Response:
-        return self.listing(queries.dead_mails(self.asker), shapes.MailShape)
+        return self.listing(queries.dead_mails(self.asker), receiving_shapes.MailShape)
 
 
 class VerifyDoor(Door):
-    @told(shapes.Verified, summary="Does the chain hold?", tags=["audit"])
+    @told(receiving_shapes.Verified, summary="Does the chain hold?", tags=["audit"])
     def post(self, request: Request) -> Response:
         if not (self.asker.is_superuser or queries.datasets_of(self.asker, "steward", "auditor")):
             raise Denied("no_role", "Stewards, auditors and administrators verify the log.")

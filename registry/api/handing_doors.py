@@ -16,7 +16,7 @@ from rest_framework.response import Response
 
 from registry.access import policy, queries
 from registry.accounts.models import Site
-from registry.api import shapes
+from registry.api import handing_shapes, receiving_shapes, shapes
 from registry.api.doors import ById, Door, FilesPerUser, find, find_all, told
 from registry.api.errors import LengthRequired, TooLarge
 from registry.api.parsers import Bytes
@@ -48,65 +48,76 @@ def visits(asker: Any) -> QuerySet[Visit]:
 
 
 class ParticipantsDoor(Door):
-    @told(shapes.ParticipantShape, many=True, filters=("dataset", "site", "state"), summary="Participants", tags=["people"])
+    @told(handing_shapes.ParticipantShape, many=True, filters=("dataset", "site", "state"), summary="Participants", tags=["people"])
     def get(self, request: Request) -> Response:
         names = {"dataset": "dataset__slug", "site": "site__code", "state": "state"}
         given = {names[key]: value for key, value in self.asked(*names).items()}
-        return self.listing(people(self.asker).filter(**given), shapes.ParticipantShape)
+        return self.listing(people(self.asker).filter(**given), handing_shapes.ParticipantShape)
 
-    @told(shapes.ParticipantShape, bulk=True, request=shapes.NewParticipants, status=201, summary="Register participants, all or none", tags=["people"])
+    @told(
+        handing_shapes.ParticipantShape,
+        bulk=True,
+        request=handing_shapes.NewParticipants,
+        status=201,
+        summary="Register participants, all or none",
+        tags=["people"],
+    )
     def post(self, request: Request) -> Response:
-        given = self.body(shapes.NewParticipants)
+        given = self.body(handing_shapes.NewParticipants)
         dataset = find(queries.datasets(self.asker), slug=given["dataset"])
         site = find(Site.objects.all(), code=given["site"])
         made = actions.register(self.asker, dataset, site, given["participants"])
-        return Response({"results": shapes.ParticipantShape(made, many=True).data}, status=201)
+        return Response({"results": handing_shapes.ParticipantShape(made, many=True).data}, status=201)
 
 
 class ParticipantDoor(Door):
-    @told(shapes.ParticipantShape, summary="One participant", tags=["people"])
+    @told(handing_shapes.ParticipantShape, summary="One participant", tags=["people"])
     def get(self, request: Request, pk: Any) -> Response:
-        return Response(shapes.ParticipantShape(find(people(self.asker), pk=pk)).data)
+        return Response(handing_shapes.ParticipantShape(find(people(self.asker), pk=pk)).data)
 
 
 class WithdrawDoor(Door):
     @told(
-        shapes.WithdrawalShape, request=shapes.Why, status=202, summary="A participant leaves: consent and packages end before this answers", tags=["leaving"]
+        receiving_shapes.WithdrawalShape,
+        request=shapes.Why,
+        status=202,
+        summary="A participant leaves: consent and packages end before this answers",
+        tags=["leaving"],
     )
     def post(self, request: Request, pk: Any) -> Response:
         person = find(people(self.asker), pk=pk)
         self.body(shapes.Why)
         withdrawal = releases.withdraw(self.asker, person)
-        return Response(shapes.WithdrawalShape(withdrawal).data, status=202)
+        return Response(receiving_shapes.WithdrawalShape(withdrawal).data, status=202)
 
 
 class VisitsDoor(Door):
-    @told(shapes.VisitShape, many=True, filters=("participant", "dataset"), summary="Visits", tags=["people"])
+    @told(handing_shapes.VisitShape, many=True, filters=("participant", "dataset"), summary="Visits", tags=["people"])
     def get(self, request: Request) -> Response:
         names = {"participant": "participant", "dataset": "participant__dataset__slug"}
         given = {names[key]: value for key, value in self.asked(*names).items()}
-        return self.listing(visits(self.asker).filter(**given), shapes.VisitShape)
+        return self.listing(visits(self.asker).filter(**given), handing_shapes.VisitShape)
 
-    @told(shapes.VisitShape, bulk=True, request=shapes.NewVisits, status=201, summary="Add visits, all or none", tags=["people"])
+    @told(handing_shapes.VisitShape, bulk=True, request=handing_shapes.NewVisits, status=201, summary="Add visits, all or none", tags=["people"])
     def post(self, request: Request) -> Response:
-        given = self.body(shapes.NewVisits)["visits"]
+        given = self.body(handing_shapes.NewVisits)["visits"]
         found = find_all(people(self.asker), (row["participant"] for row in given), "visits.{}.participant")
         made = actions.add_visits(self.asker, [(found[row["participant"]], row["label"], row["date"]) for row in given])
-        return Response({"results": shapes.VisitShape(made, many=True).data}, status=201)
+        return Response({"results": handing_shapes.VisitShape(made, many=True).data}, status=201)
 
 
 class ConsentsDoor(Door):
-    @told(shapes.ConsentShape, many=True, filters=("participant",), summary="Consent events", tags=["people"])
+    @told(handing_shapes.ConsentShape, many=True, filters=("participant",), summary="Consent events", tags=["people"])
     def get(self, request: Request) -> Response:
         known = policy.limit(self.asker, "know", ConsentEvent.objects.all(), participant="participant")
-        return self.listing(known.filter(**self.asked("participant")), shapes.ConsentShape)
+        return self.listing(known.filter(**self.asked("participant")), handing_shapes.ConsentShape)
 
-    @told(shapes.ConsentShape, bulk=True, request=shapes.NewConsents, status=201, summary="Record consents, all or none", tags=["people"])
+    @told(handing_shapes.ConsentShape, bulk=True, request=handing_shapes.NewConsents, status=201, summary="Record consents, all or none", tags=["people"])
     def post(self, request: Request) -> Response:
-        given = self.body(shapes.NewConsents)["consents"]
+        given = self.body(handing_shapes.NewConsents)["consents"]
         found = find_all(people(self.asker), (row["participant"] for row in given), "consents.{}.participant")
         rows = [(found[row["participant"]], {key: value for key, value in row.items() if key != "participant"}) for row in given]
-        return Response({"results": shapes.ConsentShape(actions.record_consents(self.asker, rows), many=True).data}, status=201)
+        return Response({"results": handing_shapes.ConsentShape(actions.record_consents(self.asker, rows), many=True).data}, status=201)
 
 
 class DictionaryDoor(Door):
@@ -116,18 +127,18 @@ class DictionaryDoor(Door):
 
 
 class RecordsDoor(Door):
-    @told(shapes.RecordShape, many=True, filters=("participant", "visit", "instrument"), summary="Clinical records", tags=["people"])
+    @told(handing_shapes.RecordShape, many=True, filters=("participant", "visit", "instrument"), summary="Clinical records", tags=["people"])
     def get(self, request: Request) -> Response:
         names = {"participant": "visit__participant", "visit": "visit", "instrument": "instrument"}
         given = {names[key]: value for key, value in self.asked(*names).items()}
-        return self.listing(clinical_queries.records(self.asker).filter(**given), shapes.RecordShape, ById)
+        return self.listing(clinical_queries.records(self.asker).filter(**given), handing_shapes.RecordShape, ById)
 
-    @told(shapes.RecordShape, bulk=True, request=shapes.NewRecords, status=201, summary="Record clinical data, all or none", tags=["people"])
+    @told(handing_shapes.RecordShape, bulk=True, request=handing_shapes.NewRecords, status=201, summary="Record clinical data, all or none", tags=["people"])
     def post(self, request: Request) -> Response:
-        given = self.body(shapes.NewRecords)["records"]
+        given = self.body(handing_shapes.NewRecords)["records"]
         found = find_all(visits(self.asker), (row["visit"] for row in given), "records.{}.visit")
         rows = [clinical.Row(found[row["visit"]], row["instrument"], row["values"], row["number"]) for row in given]
-        return Response({"results": shapes.RecordShape(clinical.record(self.asker, rows), many=True).data}, status=201)
+        return Response({"results": handing_shapes.RecordShape(clinical.record(self.asker, rows), many=True).data}, status=201)
 
 
 # --- uploads ---------------------------------------------------------------------------------------------------------------------------------------
@@ -138,25 +149,25 @@ def upload_told(upload: Upload) -> dict[str, Any]:
     plain = {name: getattr(upload, name) for name in ("id", "state", "code", "reason", "created_at", "wiped_at")}
     plain |= {"dataset": upload.dataset.slug, "site": upload.site.code, "run": Run.objects.filter(pk=upload.run_id).first(), **intake.totals(upload)}
     plain["wipe_after"] = upload.created_at + timedelta(days=upload.dataset.retention_days)
-    return dict(shapes.UploadShape(plain).data)
+    return dict(handing_shapes.UploadShape(plain).data)
 
 
 class UploadsDoor(Door):
-    @told(shapes.UploadShape, many=True, filters=("dataset", "state"), summary="Uploads of one's site or dataset", tags=["uploads"])
+    @told(handing_shapes.UploadShape, many=True, filters=("dataset", "state"), summary="Uploads of one's site or dataset", tags=["uploads"])
     def get(self, request: Request) -> Response:
         names = {"dataset": "dataset__slug", "state": "state"}
         rows = intake.uploads(self.asker).filter(**{names[key]: value for key, value in self.asked(*names).items()})
         return self.listing(rows, UploadPage)
 
-    @told(shapes.UploadShape, request=shapes.NewUpload, status=201, summary="Begin an upload", tags=["uploads"])
+    @told(handing_shapes.UploadShape, request=handing_shapes.NewUpload, status=201, summary="Begin an upload", tags=["uploads"])
     def post(self, request: Request) -> Response:
-        given = self.body(shapes.NewUpload)
+        given = self.body(handing_shapes.NewUpload)
         dataset = find(queries.datasets(self.asker), slug=given["dataset"])
         upload = actions.begin_upload(self.asker, dataset, find(Site.objects.all(), code=given["site"]))
         return Response(upload_told(upload), status=201)
 
 
-class UploadPage(shapes.UploadShape):
+class UploadPage(handing_shapes.UploadShape):
     """Uploads in a list."""
 
     def to_representation(self, instance: Any) -> Any:
@@ -164,7 +175,7 @@ class UploadPage(shapes.UploadShape):
 
 
 class UploadDoor(Door):
-    @told(shapes.UploadShape, summary="One upload, with counts", tags=["uploads"])
+    @told(handing_shapes.UploadShape, summary="One upload, with counts", tags=["uploads"])
     def get(self, request: Request, pk: Any) -> Response:
         return Response(upload_told(find(intake.uploads(self.asker), pk=pk)))
 
@@ -179,11 +190,11 @@ class UploadFileDoor(Door):
     throttle_classes = [FilesPerUser]
 
     @told(
-        shapes.FileReceived,
+        handing_shapes.FileReceived,
         request={"application/octet-stream": OpenApiTypes.BINARY},
         status=201,
         summary="Send one file; again with the same bytes changes nothing (200)",
-        also={200: shapes.FileReceived},
+        also={200: handing_shapes.FileReceived},
         parameters=[
             OpenApiParameter("folder", str, required=False, description="numbers of the folders on the way, dot between: 1.3"),
             OpenApiParameter("Content-Digest", str, OpenApiParameter.HEADER, required=True, description="sha-256=:BASE64: (RFC 9530)"),
@@ -194,7 +205,7 @@ class UploadFileDoor(Door):
         upload = find(intake.uploads(self.asker), pk=pk)
         length, digest = body_length(request), body_digest(request)
         row, new = actions.receive_file(self.asker, upload, number, request.query_params.get("folder", ""), request._request, length, digest)
-        return Response(shapes.FileReceived(row).data, status=201 if new else 200)
+        return Response(handing_shapes.FileReceived(row).data, status=201 if new else 200)
 
 
 def body_length(request: Request) -> int:
@@ -220,27 +231,27 @@ def body_digest(request: Request) -> str:
 
 
 class UploadFilesDoor(Door):
-    @told(shapes.FileShape, many=True, summary="The files of an upload and their verdicts", tags=["uploads"])
+    @told(handing_shapes.FileShape, many=True, summary="The files of an upload and their verdicts", tags=["uploads"])
     def get(self, request: Request, pk: Any) -> Response:
         upload = find(intake.uploads(self.asker), pk=pk)
-        return self.listing(intake.files(self.asker).filter(upload=upload), shapes.FileShape, ById)
+        return self.listing(intake.files(self.asker).filter(upload=upload), handing_shapes.FileShape, ById)
 
 
 class CompleteDoor(Door):
-    @told(shapes.UploadShape, request=shapes.Complete, status=202, summary="All is sent: sort it", tags=["uploads"])
+    @told(handing_shapes.UploadShape, request=handing_shapes.Complete, status=202, summary="All is sent: sort it", tags=["uploads"])
     def post(self, request: Request, pk: Any) -> Response:
-        upload, given = find(intake.uploads(self.asker), pk=pk), self.body(shapes.Complete)
+        upload, given = find(intake.uploads(self.asker), pk=pk), self.body(handing_shapes.Complete)
         upload = actions.complete_upload(self.asker, upload, given["count"], given["bytes"])
         return Response(upload_told(upload), status=202)
 
 
 class ReceiptDoor(Door):
-    @told(shapes.Receipt, summary="Every file of an upload once, with what became of it", tags=["uploads"])
+    @told(handing_shapes.Receipt, summary="Every file of an upload once, with what became of it", tags=["uploads"])
     def get(self, request: Request, pk: Any) -> Response:
         upload = find(intake.uploads(self.asker), pk=pk)
         files = intake.files(self.asker).filter(upload=upload).order_by("n", "number")
         studies = intake.studies(self.asker).filter(upload=upload)
-        told_files, told_studies = shapes.FileShape(files, many=True).data, shapes.StudyShape(studies, many=True).data
+        told_files, told_studies = handing_shapes.FileShape(files, many=True).data, handing_shapes.StudyShape(studies, many=True).data
         return Response({"upload": upload_told(upload), "files": told_files, "studies": told_studies})
 
 
@@ -248,30 +259,30 @@ class ReceiptDoor(Door):
 
 
 class StudiesDoor(Door):
-    @told(shapes.StudyShape, many=True, filters=("dataset", "upload", "state"), summary="Studies, and what they wait for", tags=["uploads"])
+    @told(handing_shapes.StudyShape, many=True, filters=("dataset", "upload", "state"), summary="Studies, and what they wait for", tags=["uploads"])
     def get(self, request: Request) -> Response:
         names = {"dataset": "upload__dataset__slug", "upload": "upload", "state": "state"}
         rows = intake.studies(self.asker).filter(**{names[key]: value for key, value in self.asked(*names).items()})
-        return self.listing(rows, shapes.StudyShape)
+        return self.listing(rows, handing_shapes.StudyShape)
 
 
 class StudyDoor(Door):
-    @told(shapes.StudyShape, summary="One study", tags=["uploads"])
+    @told(handing_shapes.StudyShape, summary="One study", tags=["uploads"])
     def get(self, request: Request, pk: Any) -> Response:
-        return Response(shapes.StudyShape(find(intake.studies(self.asker), pk=pk)).data)
+        return Response(handing_shapes.StudyShape(find(intake.studies(self.asker), pk=pk)).data)
 
 
 class BindDoor(Door):
-    @told(shapes.StudyShape, request=shapes.Bind, summary="Say whose a waiting study is", tags=["uploads"])
+    @told(handing_shapes.StudyShape, request=handing_shapes.Bind, summary="Say whose a waiting study is", tags=["uploads"])
     def post(self, request: Request, pk: Any) -> Response:
-        study, given = find(intake.studies(self.asker), pk=pk), self.body(shapes.Bind)
+        study, given = find(intake.studies(self.asker), pk=pk), self.body(handing_shapes.Bind)
         person = find_all(people(self.asker), [given["participant"]], "participant")[given["participant"]]
         visit = find_all(visits(self.asker), [given["visit"]], "visit")[given["visit"]]
-        return Response(shapes.StudyShape(actions.bind_study(self.asker, study, person, visit)).data)
+        return Response(handing_shapes.StudyShape(actions.bind_study(self.asker, study, person, visit)).data)
 
 
 class RefuseStudyDoor(Door):
-    @told(shapes.StudyShape, request=shapes.Why, summary="Do not take a waiting study; its originals are destroyed", tags=["uploads"])
+    @told(handing_shapes.StudyShape, request=shapes.Why, summary="Do not take a waiting study; its originals are destroyed", tags=["uploads"])
     def post(self, request: Request, pk: Any) -> Response:
         study, given = find(intake.studies(self.asker), pk=pk), self.body(shapes.Why)
-        return Response(shapes.StudyShape(actions.refuse_study(self.asker, study, given["reason"])).data)
+        return Response(handing_shapes.StudyShape(actions.refuse_study(self.asker, study, given["reason"])).data)

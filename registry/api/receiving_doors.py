@@ -19,7 +19,7 @@ from registry.access import actions as access
 from registry.access import queries
 from registry.access.models import Request
 from registry.accounts import queries as accounts
-from registry.api import shapes
+from registry.api import receiving_shapes, shapes
 from registry.api.doors import ByTime, Door, FilesPerUser, Pages, find, told
 from registry.api.errors import Gone, document
 from registry.audit import actions as audit
@@ -38,7 +38,7 @@ def request_told(asker: Any, request: Request) -> dict[str, Any]:
     plain = ("id", "title", "abstract", "purpose", "diseases", "commercial", "non_profit", "ai_training", "months", "promises", "country", "recipient_key")
     row = {name: getattr(request, name) for name in (*plain, "state", "reason", "created_at")}
     row |= {"dataset": request.dataset.slug, "requester": request.requester.email, **releases.answers(asker, request)}
-    return dict(shapes.RequestShape(row).data)
+    return dict(receiving_shapes.RequestShape(row).data)
 
 
 class RequestDoorBase(Door):
@@ -52,7 +52,7 @@ class RequestDoorBase(Door):
 
 
 class RequestsDoor(RequestDoorBase):
-    @told(shapes.RequestShape, many=True, filters=("dataset", "state"), summary="Requests one made or decides on", tags=["requests"])
+    @told(receiving_shapes.RequestShape, many=True, filters=("dataset", "state"), summary="Requests one made or decides on", tags=["requests"])
     def get(self, request: HttpRequest) -> Response:
         names = {"dataset": "dataset__slug", "state": "state"}
         rows = queries.requests(self.asker).filter(**{names[key]: value for key, value in self.asked(*names).items()})
@@ -60,9 +60,9 @@ class RequestsDoor(RequestDoorBase):
         page = pager.paginate_queryset(rows, request, view=self) or []
         return pager.get_paginated_response([request_told(self.asker, row) for row in page])
 
-    @told(shapes.RequestShape, request=shapes.NewRequest, status=201, summary="Begin a request", tags=["requests"])
+    @told(receiving_shapes.RequestShape, request=receiving_shapes.NewRequest, status=201, summary="Begin a request", tags=["requests"])
     def post(self, request: HttpRequest) -> Response:
-        given = self.body(shapes.NewRequest)
+        given = self.body(receiving_shapes.NewRequest)
         dataset = find(queries.datasets(self.asker), slug=given.pop("dataset"))
         try:
             sealing.recipient(given["recipient_key"])
@@ -73,15 +73,15 @@ class RequestsDoor(RequestDoorBase):
 
 
 class RequestDoor(RequestDoorBase):
-    @told(shapes.RequestShape, summary="One request", tags=["requests"])
+    @told(receiving_shapes.RequestShape, summary="One request", tags=["requests"])
     def get(self, request: HttpRequest, pk: Any) -> Response:
         return self.answer(pk)
 
 
 class SubmitDoor(RequestDoorBase):
-    @told(shapes.RequestShape, request=shapes.Submit, summary="Hand a request to the stewards; its cohort is frozen", tags=["requests"])
+    @told(receiving_shapes.RequestShape, request=receiving_shapes.Submit, summary="Hand a request to the stewards; its cohort is frozen", tags=["requests"])
     def post(self, request: HttpRequest, pk: Any) -> Response:
-        held, wanted = self.one(pk), self.body(shapes.Submit)["participants"]
+        held, wanted = self.one(pk), self.body(receiving_shapes.Submit)["participants"]
         cohort = held.dataset.participants.filter(pk__in=wanted) if wanted is not None else None
         access.submit_request(self.asker, held, cohort)
         return self.answer(pk)
@@ -90,9 +90,9 @@ class SubmitDoor(RequestDoorBase):
 class DecideDoor(RequestDoorBase):
     scopes = {"POST": "decide"}
 
-    @told(shapes.RequestShape, request=shapes.Decide, summary="Approve or reject a request, person by person", tags=["requests"])
+    @told(receiving_shapes.RequestShape, request=receiving_shapes.Decide, summary="Approve or reject a request, person by person", tags=["requests"])
     def post(self, request: HttpRequest, pk: Any) -> Response:
-        held, given = self.one(pk), self.body(shapes.Decide)
+        held, given = self.one(pk), self.body(receiving_shapes.Decide)
         if given["verdict"] == "reject":
             access.reject_request(self.asker, held, given["reason"])
         else:
@@ -101,7 +101,7 @@ class DecideDoor(RequestDoorBase):
 
 
 class AgreementDoor(RequestDoorBase):
-    @told(shapes.AgreementShape, summary="The agreement to read and sign", tags=["requests"])
+    @told(receiving_shapes.AgreementShape, summary="The agreement to read and sign", tags=["requests"])
     def get(self, request: HttpRequest, pk: Any) -> Response:
         held = self.one(pk)
         agreement = accounts.current_agreement(held.dataset)
@@ -109,45 +109,45 @@ class AgreementDoor(RequestDoorBase):
             raise Invalid("no_agreement", "This dataset has no agreement yet.", "Ask its steward to publish one.")
         signed = held.signatures.filter(user=self.asker, agreement=agreement).first()
         row = {"dataset": held.dataset.slug, "version": agreement.version, "text": agreement.text, "signed_at": signed.created_at if signed else None}
-        return Response(shapes.AgreementShape(row).data)
+        return Response(receiving_shapes.AgreementShape(row).data)
 
 
 class SignDoor(RequestDoorBase):
-    @told(shapes.EntitlementShape, request=shapes.Sign, summary="Sign the agreement: the entitlement begins", tags=["requests"])
+    @told(receiving_shapes.EntitlementShape, request=receiving_shapes.Sign, summary="Sign the agreement: the entitlement begins", tags=["requests"])
     def post(self, request: HttpRequest, pk: Any) -> Response:
-        held, given = self.one(pk), self.body(shapes.Sign)
+        held, given = self.one(pk), self.body(receiving_shapes.Sign)
         if not given["accept"]:
             raise Invalid("not_accepted", "The agreement was not accepted.", "Send accept: true once you agree.")
-        return Response(shapes.EntitlementShape(access.sign_agreement(self.asker, held, given["version"])).data)
+        return Response(receiving_shapes.EntitlementShape(access.sign_agreement(self.asker, held, given["version"])).data)
 
 
 class CloseDoor(RequestDoorBase):
-    @told(shapes.RequestShape, request=None, summary="Be done with a request: what it entitles to ends now", tags=["requests"])
+    @told(receiving_shapes.RequestShape, request=None, summary="Be done with a request: what it entitles to ends now", tags=["requests"])
     def post(self, request: HttpRequest, pk: Any) -> Response:
         access.close_request(self.asker, self.one(pk))
         return self.answer(pk)
 
 
 class EntitlementsDoor(Door):
-    @told(shapes.EntitlementShape, many=True, summary="Entitlements", tags=["requests"])
+    @told(receiving_shapes.EntitlementShape, many=True, summary="Entitlements", tags=["requests"])
     def get(self, request: HttpRequest) -> Response:
-        return self.listing(queries.entitlements(self.asker), shapes.EntitlementShape)
+        return self.listing(queries.entitlements(self.asker), receiving_shapes.EntitlementShape)
 
 
 class EntitlementDoor(Door):
-    @told(shapes.EntitlementShape, summary="One entitlement", tags=["requests"])
+    @told(receiving_shapes.EntitlementShape, summary="One entitlement", tags=["requests"])
     def get(self, request: HttpRequest, pk: Any) -> Response:
-        return Response(shapes.EntitlementShape(find(queries.entitlements(self.asker), pk=pk)).data)
+        return Response(receiving_shapes.EntitlementShape(find(queries.entitlements(self.asker), pk=pk)).data)
 
 
 class RevokeDoor(Door):
     scopes = {"POST": "decide"}
 
-    @told(shapes.EntitlementShape, request=shapes.Why, summary="End an entitlement now", tags=["requests"])
+    @told(receiving_shapes.EntitlementShape, request=shapes.Why, summary="End an entitlement now", tags=["requests"])
     def post(self, request: HttpRequest, pk: Any) -> Response:
         entitlement, given = find(queries.entitlements(self.asker), pk=pk), self.body(shapes.Why)
         access.revoke_entitlement(self.asker, entitlement, given["reason"])
-        return Response(shapes.EntitlementShape(find(queries.entitlements(self.asker), pk=pk)).data)
+        return Response(receiving_shapes.EntitlementShape(find(queries.entitlements(self.asker), pk=pk)).data)
 
 
 # --- packages --------------------------------------------------------------------------------------------------------------------------------------
@@ -156,26 +156,26 @@ class RevokeDoor(Door):
 class PackagesDoor(Door):
     scopes = {"POST": "download"}
 
-    @told(shapes.PackageShape, many=True, filters=("state",), summary="Packages", tags=["packages"])
+    @told(receiving_shapes.PackageShape, many=True, filters=("state",), summary="Packages", tags=["packages"])
     def get(self, request: HttpRequest) -> Response:
-        return self.listing(releases.packages(self.asker).filter(**self.asked("state")), shapes.PackageShape)
+        return self.listing(releases.packages(self.asker).filter(**self.asked("state")), receiving_shapes.PackageShape)
 
-    @told(shapes.PackageShape, request=shapes.NewPackage, status=202, summary="Have one's part of a release packed", tags=["packages"])
+    @told(receiving_shapes.PackageShape, request=receiving_shapes.NewPackage, status=202, summary="Have one's part of a release packed", tags=["packages"])
     def post(self, request: HttpRequest) -> Response:
-        given = self.body(shapes.NewPackage)
+        given = self.body(receiving_shapes.NewPackage)
         entitlement = find(queries.entitlements(self.asker), pk=given["entitlement"])
         release = find(releases.releases(self.asker), pk=given["release"]) if given["release"] else None
-        return Response(shapes.PackageShape(actions.build_package(self.asker, entitlement, release)).data, status=202)
+        return Response(receiving_shapes.PackageShape(actions.build_package(self.asker, entitlement, release)).data, status=202)
 
 
 class PackageDoor(Door):
-    @told(shapes.PackageShape, summary="One package", tags=["packages"])
+    @told(receiving_shapes.PackageShape, summary="One package", tags=["packages"])
     def get(self, request: HttpRequest, pk: Any) -> Response:
-        return Response(shapes.PackageShape(find(releases.packages(self.asker), pk=pk)).data)
+        return Response(receiving_shapes.PackageShape(find(releases.packages(self.asker), pk=pk)).data)
 
 
 class PackageManifestDoor(Door):
-    @told(shapes.PackageManifest, summary="What a package holds, signed", tags=["packages"])
+    @told(receiving_shapes.PackageManifest, summary="What a package holds, signed", tags=["packages"])
     def get(self, request: HttpRequest, pk: Any) -> Response:
         package = find(releases.packages(self.asker), pk=pk)
         if not package.manifest:
@@ -270,30 +270,30 @@ def _asked_anew(user: Any, package: UUID, start: int, end: int) -> Iterator[byte
 
 
 class NoticesDoor(Door):
-    @told(shapes.NoticeShape, many=True, summary="What one has been told to delete", tags=["leaving"])
+    @told(receiving_shapes.NoticeShape, many=True, summary="What one has been told to delete", tags=["leaving"])
     def get(self, request: HttpRequest) -> Response:
-        return self.listing(releases.notices(self.asker), shapes.NoticeShape)
+        return self.listing(releases.notices(self.asker), receiving_shapes.NoticeShape)
 
 
 class AcknowledgeDoor(Door):
-    @told(shapes.NoticeShape, request=shapes.Acknowledge, summary="Say that one has deleted it", tags=["leaving"])
+    @told(receiving_shapes.NoticeShape, request=receiving_shapes.Acknowledge, summary="Say that one has deleted it", tags=["leaving"])
     def post(self, request: HttpRequest, pk: Any) -> Response:
-        notice, given = find(releases.notices(self.asker), pk=pk), self.body(shapes.Acknowledge)
+        notice, given = find(releases.notices(self.asker), pk=pk), self.body(receiving_shapes.Acknowledge)
         if not given["deleted"]:
             raise Invalid("not_deleted", "A notice is acknowledged once the files are deleted.", "Delete them, then send deleted: true.")
-        return Response(shapes.NoticeShape(actions.acknowledge(self.asker, notice)).data)
+        return Response(receiving_shapes.NoticeShape(actions.acknowledge(self.asker, notice)).data)
 
 
 class WithdrawalsDoor(Door):
-    @told(shapes.WithdrawalShape, many=True, filters=("dataset",), summary="Departures", tags=["leaving"])
+    @told(receiving_shapes.WithdrawalShape, many=True, filters=("dataset",), summary="Departures", tags=["leaving"])
     def get(self, request: HttpRequest) -> Response:
         rows = releases.withdrawals(self.asker)
         if slug := self.asked("dataset").get("dataset"):
             rows = rows.filter(participant__dataset__slug=slug)
-        return self.listing(rows, shapes.WithdrawalShape, ByTime)
+        return self.listing(rows, receiving_shapes.WithdrawalShape, ByTime)
 
 
 class WithdrawalDoor(Door):
-    @told(shapes.WithdrawalShape, summary="One departure, step by step", tags=["leaving"])
+    @told(receiving_shapes.WithdrawalShape, summary="One departure, step by step", tags=["leaving"])
     def get(self, request: HttpRequest, pk: Any) -> Response:
-        return Response(shapes.WithdrawalShape(find(releases.withdrawals(self.asker), pk=pk)).data)
+        return Response(receiving_shapes.WithdrawalShape(find(releases.withdrawals(self.asker), pk=pk)).data)

@@ -1,0 +1,106 @@
+"""Who somebody is, and what an institution, a site and a dataset are, as they go over the wire."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers as s
+
+from registry.api.shapes import Shape, Strict, words
+
+
+class RoleShape(Shape):
+    id = s.UUIDField()
+    email = s.CharField(source="user.email")
+    dataset = s.CharField(source="dataset.slug")
+    site = s.CharField(source="site.code", allow_null=True, default=None)
+    kind = s.CharField()
+
+
+class UserShape(Shape):
+    id = s.UUIDField()
+    email = s.CharField()
+    institution = s.CharField()
+    country = s.CharField()
+    administrator = s.BooleanField(source="is_superuser")
+    roles = s.SerializerMethodField()
+
+    def get_roles(self, user: Any) -> list[dict[str, Any]]:
+        living = user.roles.filter(ended_at=None).select_related("dataset", "site", "user")
+        return [{key: row[key] for key in ("dataset", "site", "kind")} for row in RoleShape(living, many=True).data]
+
+
+class SessionShape(Shape):
+    user = UserShape(allow_null=True)
+    csrf = s.CharField()
+
+
+class SignIn(Strict):
+    email = s.CharField(max_length=254)
+    password = s.CharField(max_length=1000, trim_whitespace=False)
+
+
+class NewUser(Strict):
+    email = s.EmailField()
+    password = s.CharField(max_length=1000, trim_whitespace=False)
+    institution = s.CharField(max_length=200, allow_blank=True, default="")
+    country = s.RegexField(r"^[A-Z]{2}$")
+
+
+class NewRole(Strict):
+    email = s.EmailField()
+    dataset = s.SlugField()
+    site = s.SlugField(allow_null=True, default=None)
+    kind = s.ChoiceField(["contributor", "steward", "researcher", "auditor"])
+
+
+class NewToken(Strict):
+    name = s.CharField(max_length=80)
+    scopes = s.ListField(child=s.ChoiceField(["read", "write", "download", "decide", "admin"]), min_length=1, max_length=5)
+    days = s.IntegerField(min_value=1, max_value=366, default=30)
+
+
+class TokenShape(Shape):
+    id = s.UUIDField()
+    name = s.CharField()
+    scopes = words()
+    created_at = s.DateTimeField()
+    expires_at = s.DateTimeField()
+    last_used_at = s.DateTimeField(allow_null=True)
+
+
+class TokenMade(TokenShape):
+    token = s.CharField(help_text="shown this once")
+
+
+class SiteShape(Strict):
+    code = s.RegexField(r"^[a-z][a-z0-9-]{0,39}$")
+    name = s.CharField(max_length=200)
+    country = s.RegexField(r"^[A-Z]{2}$")
+
+
+class DatasetShape(Shape):
+    slug = s.CharField()
+    name = s.CharField()
+    description = s.CharField()
+    licence = s.CharField()
+    purpose_level = s.CharField()
+    min_count = s.IntegerField()
+    retention_days = s.IntegerField()
+    sites = s.SerializerMethodField()
+
+    def get_sites(self, dataset: Any) -> list[str]:
+        return [site.code for site in dataset.sites.all()]
+
+
+class NewDataset(Strict):
+    slug = s.RegexField(r"^[a-z][a-z0-9-]{0,39}$")
+    name = s.CharField(max_length=200)
+    description = s.CharField(max_length=20_000, allow_blank=True, default="")
+    licence = s.CharField(max_length=200, allow_blank=True, default="")
+    terms = s.CharField(max_length=100_000, allow_blank=True, default="")
+    agreement = s.CharField(max_length=100_000, help_text="text of version 1")
+    purpose_level = s.ChoiceField(["registered", "controlled", "closed"], default="controlled")
+    min_count = s.IntegerField(min_value=2, max_value=1000, default=11)
+    retention_days = s.IntegerField(min_value=1, max_value=365, default=30)
+    sites = s.ListField(child=s.CharField(max_length=40), default=list, max_length=500)

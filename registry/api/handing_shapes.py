@@ -1,0 +1,200 @@
+"""What a contributor hands in and is told about it, as it goes over the wire: people, visits, consents, records, uploads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers as s
+
+from registry.api import shapes
+from registry.api.shapes import BULK, Shape, Strict, words
+
+
+class NewParticipant(Strict):
+    patient_id = s.CharField(max_length=200, help_text="PatientID as it stands in the scans; kept in the vault only")
+    issuer = s.CharField(max_length=200, allow_blank=True, default="", help_text="IssuerOfPatientID as it stands in the scans")
+    sex = s.ChoiceField(["F", "M", "O", ""], default="", allow_blank=True)
+    birth_year_band = s.CharField(max_length=9, allow_blank=True, default="", help_text="five years, such as 1980-1984")
+
+
+class NewParticipants(Strict):
+    dataset = s.SlugField()
+    site = s.SlugField()
+    participants = NewParticipant(many=True, allow_empty=False, max_length=BULK)
+
+
+class ParticipantShape(Shape):
+    id = s.UUIDField()
+    dataset = s.CharField(source="dataset.slug")
+    site = s.CharField(source="site.code")
+    label = s.CharField()
+    sex = s.CharField()
+    birth_year_band = s.CharField()
+    state = s.ChoiceField(["active", "withdrawn"])
+
+
+class NewVisit(Strict):
+    participant = s.UUIDField()
+    label = s.RegexField(r"^[a-z0-9]{1,32}$")
+    date = s.DateField(help_text="becomes a keyed code at once; no calendar date is kept")
+
+
+class NewVisits(Strict):
+    visits = NewVisit(many=True, allow_empty=False, max_length=BULK)
+
+
+class VisitShape(Shape):
+    id = s.UUIDField()
+    participant = s.UUIDField(source="participant_id")
+    label = s.CharField()
+    day = s.IntegerField(allow_null=True)
+
+
+class NewConsent(Strict):
+    participant = s.UUIDField()
+    kind = s.ChoiceField(["given", "renewed", "narrowed", "expired"])
+    permission = s.ChoiceField(["NRES", "GRU", "HMB", "DS", "POA", ""], allow_blank=True, default="")
+    modifiers = words(default=list)
+    diseases = words(default=list)
+    countries = words(default=list)
+    commercial = s.BooleanField(default=False)
+    ai_training = s.BooleanField(default=False)
+    publish_after = s.DateField(allow_null=True, default=None)
+    max_months = s.IntegerField(allow_null=True, default=None, min_value=1, max_value=600)
+    valid_until = s.DateField(allow_null=True, default=None)
+    evidence_sha256 = s.RegexField(r"^([0-9a-f]{64})?$", allow_blank=True, default="")
+
+
+class NewConsents(Strict):
+    consents = NewConsent(many=True, allow_empty=False, max_length=BULK)
+
+
+class ConsentShape(Shape):
+    id = s.UUIDField()
+    participant = s.UUIDField(source="participant_id")
+    kind = s.CharField()
+    permission = s.CharField()
+    modifiers = words()
+    diseases = words()
+    countries = words()
+    commercial = s.BooleanField()
+    ai_training = s.BooleanField()
+    valid_until = s.DateField(allow_null=True)
+    evidence_sha256 = s.CharField()
+    recorded_at = s.DateTimeField()
+
+
+class NewRecord(Strict):
+    visit = s.UUIDField()
+    instrument = s.CharField(max_length=40)
+    number = s.IntegerField(min_value=1, max_value=200, default=1, help_text="counts the records of an instrument that repeats")
+    values = s.DictField()
+
+
+class NewRecords(Strict):
+    records = NewRecord(many=True, allow_empty=False, max_length=BULK)
+
+
+class RecordShape(Shape):
+    id = s.UUIDField()
+    visit = s.UUIDField(source="visit_id")
+    instrument = s.CharField()
+    number = s.IntegerField()
+    dictionary = s.CharField()
+    values = s.DictField()
+    derived = s.SerializerMethodField()
+
+    def get_derived(self, record: Any) -> dict[str, Any]:
+        from registry.clinical import dictionary
+
+        return dictionary.derive(record.instrument, record.values)
+
+
+class NewUpload(Strict):
+    dataset = s.SlugField()
+    site = s.SlugField()
+
+
+class FilesCount(Shape):
+    received = s.IntegerField()
+    pending = s.IntegerField()
+    kept = s.IntegerField()
+    refused = s.IntegerField()
+    waiting = s.IntegerField()
+    failed = s.IntegerField()
+
+
+class StudiesCount(Shape):
+    waiting = s.IntegerField()
+    ready = s.IntegerField()
+    processing = s.IntegerField()
+    recorded = s.IntegerField()
+    refused = s.IntegerField()
+
+
+class UploadShape(Shape):
+    id = s.UUIDField()
+    dataset = s.CharField()
+    site = s.CharField()
+    state = s.ChoiceField(["receiving", "received", "sorting", "sorted", "done", "failed"])
+    code = s.CharField()
+    reason = s.CharField()
+    files = FilesCount()
+    bytes = s.IntegerField()
+    studies = StudiesCount()
+    run = shapes.RunShape(allow_null=True)
+    created_at = s.DateTimeField()
+    wipe_after = s.DateTimeField()
+    wiped_at = s.DateTimeField(allow_null=True)
+
+
+class FileReceived(Shape):
+    number = s.IntegerField()
+    sha256 = s.CharField()
+    bytes = s.IntegerField()
+
+
+class FileShape(Shape):
+    number = s.IntegerField(allow_null=True)
+    n = s.IntegerField(allow_null=True)
+    sha256 = s.CharField()
+    bytes = s.IntegerField()
+    verdict = s.ChoiceField(["pending", "kept", "refused", "waiting", "failed"])
+    code = s.CharField()
+    reason = s.CharField()
+    advice = s.CharField()
+    product = s.CharField(allow_blank=True)
+    study = s.UUIDField(source="study_id", allow_null=True)
+
+
+class Complete(Strict):
+    count = s.IntegerField(min_value=1)
+    bytes = s.IntegerField(min_value=0)
+
+
+class StudyShape(Shape):
+    id = s.UUIDField()
+    upload = s.UUIDField(source="upload_id")
+    dataset = s.CharField(source="upload.dataset.slug")
+    participant = s.UUIDField(source="participant_id", allow_null=True)
+    visit = s.UUIDField(source="visit_id", allow_null=True)
+    state = s.ChoiceField(["waiting", "ready", "processing", "recorded", "refused"])
+    code = s.CharField()
+    reason = s.CharField()
+    advice = s.CharField()
+    files = s.SerializerMethodField()
+    run = shapes.RunOf()
+
+    def get_files(self, study: Any) -> int:
+        return study.file_count if hasattr(study, "file_count") else study.files.count()
+
+
+class Receipt(Shape):
+    upload = UploadShape()
+    files = FileShape(many=True)
+    studies = StudyShape(many=True)
+
+
+class Bind(Strict):
+    participant = s.UUIDField()
+    visit = s.UUIDField()

@@ -1,0 +1,218 @@
+"""What a researcher asks for and receives, as it goes over the wire: requests, packages, notices, departures."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers as s
+
+from registry.api import shapes
+from registry.api.shapes import Shape, Strict, words
+
+
+class NewRequest(Strict):
+    dataset = s.SlugField()
+    title = s.CharField(max_length=200)
+    abstract = s.CharField(max_length=20_000)
+    purpose = s.ChoiceField(["GRU", "HMB", "DS", "METHODS", "POA"])
+    diseases = words(default=list)
+    commercial = s.BooleanField(default=False)
+    non_profit = s.BooleanField(default=True)
+    ai_training = s.BooleanField(default=False)
+    months = s.IntegerField(min_value=1, max_value=60, default=12)
+    promises = words(default=list)
+    methods = s.BooleanField(default=False)
+    recipient_key = s.CharField(max_length=120, help_text="an age X25519 recipient, age1…")
+
+
+class Submit(Strict):
+    participants = s.ListField(child=s.UUIDField(), allow_null=True, default=None, max_length=100_000, help_text="null: everybody in the dataset")
+
+
+class ReasonShape(Shape):
+    code = s.CharField()
+    verdict = s.CharField(required=False)
+    sentence = s.CharField()
+
+
+class AnswerShape(Shape):
+    id = s.UUIDField()
+    label = s.CharField()
+    allowed = s.BooleanField()
+    verdict = s.CharField()
+    reasons = ReasonShape(many=True)
+
+
+class ReasonCount(Shape):
+    code = s.CharField()
+    reason = s.CharField()
+    participants = s.IntegerField(allow_null=True)
+
+
+class AnswersShape(Shape):
+    allowed = s.IntegerField(allow_null=True)
+    left_out = s.IntegerField(allow_null=True)
+    reasons = ReasonCount(many=True)
+
+
+class RequestShape(Shape):
+    id = s.UUIDField()
+    dataset = s.CharField()
+    requester = s.CharField()
+    title = s.CharField()
+    abstract = s.CharField()
+    purpose = s.CharField()
+    diseases = words()
+    commercial = s.BooleanField()
+    non_profit = s.BooleanField()
+    ai_training = s.BooleanField()
+    months = s.IntegerField()
+    promises = words()
+    country = s.CharField()
+    recipient_key = s.CharField()
+    state = s.ChoiceField(["draft", "submitted", "approved", "rejected", "closed"])
+    reason = s.CharField()
+    asked = s.IntegerField(allow_null=True)
+    answers = AnswersShape()
+    participants = AnswerShape(many=True)
+    entitlement = s.UUIDField(allow_null=True)
+    created_at = s.DateTimeField()
+
+
+class Decide(Strict):
+    verdict = s.ChoiceField(["approve", "reject"])
+    reason = s.CharField(max_length=5000, allow_blank=True, default="")
+    leave_out = s.ListField(child=s.UUIDField(), default=list, max_length=100_000)
+    settle = s.ListField(child=s.UUIDField(), default=list, max_length=100_000)
+
+
+class AgreementShape(Shape):
+    dataset = s.CharField()
+    version = s.IntegerField()
+    text = s.CharField()
+    signed_at = s.DateTimeField(allow_null=True)
+
+
+class Sign(Strict):
+    version = s.IntegerField(min_value=1)
+    accept = s.BooleanField()
+
+
+class EntitlementShape(Shape):
+    id = s.UUIDField()
+    request = s.UUIDField(source="request_id")
+    dataset = s.CharField(source="dataset.slug")
+    starts = s.DateTimeField()
+    ends = s.DateTimeField()
+    revoked_at = s.DateTimeField(allow_null=True)
+    alive = s.BooleanField()
+
+
+class NewPackage(Strict):
+    entitlement = s.UUIDField()
+    release = s.UUIDField(allow_null=True, default=None)
+
+
+class PackageShape(Shape):
+    id = s.UUIDField()
+    entitlement = s.UUIDField(source="entitlement_id")
+    release = s.UUIDField(source="release_id")
+    version = s.CharField(source="release.version")
+    state = s.ChoiceField(["building", "ready", "dead", "failed"])
+    code = s.CharField()
+    reason = s.CharField()
+    participants = s.SerializerMethodField()
+    files = s.SerializerMethodField()
+    bytes = s.IntegerField()
+    sha256 = s.CharField()
+    download = s.SerializerMethodField()
+    manifest = s.SerializerMethodField()
+    run = shapes.RunOf()
+    created_at = s.DateTimeField()
+
+    def get_participants(self, package: Any) -> int:
+        return package.people.count()
+
+    def get_files(self, package: Any) -> int:
+        return len(package.manifest.get("files", []))
+
+    def get_download(self, package: Any) -> str | None:
+        return f"/api/v1/packages/{package.pk}/download" if package.state == "ready" else None
+
+    def get_manifest(self, package: Any) -> str | None:
+        return f"/api/v1/packages/{package.pk}/manifest" if package.state in ("ready", "dead") and package.manifest else None
+
+
+class PackageManifest(Shape):
+    manifest = s.DictField()
+    signature = s.CharField()
+    key = s.CharField()
+
+
+class NoticeFile(Shape):
+    path = s.CharField()
+    sha256 = s.CharField()
+
+
+class NoticeShape(Shape):
+    id = s.UUIDField()
+    kind = s.CharField(default="withdrawal")
+    dataset = s.CharField(source="package.release.dataset.slug")
+    label = s.CharField()
+    package = s.UUIDField(source="package_id")
+    text = s.CharField()
+    files = NoticeFile(many=True)
+    created_at = s.DateTimeField()
+    acknowledged_at = s.DateTimeField(allow_null=True)
+
+
+class Acknowledge(Strict):
+    deleted = s.BooleanField()
+
+
+class StepShape(Shape):
+    step = s.CharField()
+    done = s.BooleanField()
+
+
+class WithdrawalShape(Shape):
+    id = s.UUIDField()
+    dataset = s.CharField(source="participant.dataset.slug")
+    participant = s.UUIDField(source="participant_id")
+    label = s.CharField()
+    at = s.DateTimeField()
+    state = s.ChoiceField(["running", "done"])
+    steps = s.SerializerMethodField()
+    certificate = s.DictField(allow_null=True)
+    run = shapes.RunOf()
+
+    def get_steps(self, withdrawal: Any) -> list[dict[str, Any]]:
+        from registry.releases.leaving import ORDER
+
+        return [{"step": name, "done": name in withdrawal.steps} for name in ORDER]
+
+
+class MailShape(Shape):
+    id = s.UUIDField()
+    to = s.EmailField()
+    subject = s.CharField()
+    tries = s.IntegerField()
+    error_code = s.CharField()
+    created_at = s.DateTimeField()
+
+
+class LineShape(Shape):
+    seq = s.IntegerField()
+    at = s.CharField()
+    actor = s.CharField()
+    act = s.CharField()
+    object = s.CharField()
+    dataset = s.CharField()
+    detail = s.DictField()
+
+
+class Verified(Shape):
+    ok = s.BooleanField()
+    lines = s.IntegerField()
+    head = s.CharField()
+    problems = shapes.FieldError(many=True)
