@@ -99,12 +99,19 @@ class Registry:
     def open_upload(self, dataset: str, site: str) -> Upload:
         return record(Upload, self.wire.post("/uploads", {"dataset": dataset, "site": site}))
 
-    def put_file(self, upload: str, number: int, data: bytes | Callable[[], BinaryIO], digest: bytes, folder: str = "") -> str:
-        """Send one file's bytes (or what opens them) with their SHA-256 `digest` (RFC 9530); returns the SHA-256 the registry saw, in hex."""
+    def put_file(self, upload: str, number: int, data: bytes | Callable[[], BinaryIO], digest: bytes, folder: str = "", annotation: str = "") -> str:
+        """Send one file's bytes (or what opens them) with their SHA-256 `digest` (RFC 9530); returns the SHA-256 the registry saw, in hex.
+
+        `annotation`: what a mask shows, one of `annotations()`; file names are never sent.
+        """
         headers = {"Content-Type": "application/octet-stream", "Content-Digest": f"sha-256=:{b64encode(digest).decode()}:"}
-        query = {"folder": folder} if folder else {}
+        query = {name: value for name, value in (("folder", folder), ("annotation", annotation)) if value}
         answer = self.wire.send("PUT", f"/uploads/{upload}/files/{number}", data=data, headers=headers, params=query).json()
         return str(answer["sha256"])
+
+    def annotations(self) -> list[str]:
+        """The words that say what a mask shows."""
+        return [str(word) for word in self.wire.get("/annotations")["words"]]
 
     def complete_upload(self, upload: str, count: int, total: int) -> Upload:
         return record(Upload, self.wire.post(f"/uploads/{upload}/complete", {"count": count, "bytes": total}))

@@ -72,7 +72,13 @@ def masks(work: Work) -> None:
     out = work.place("masks")
     same = {"images": {name: str(work.bids / name) for name in images}}
     items = [
-        same | {"path": str(work.sources[n].path), "sha256": work.rows[n].sha256, "hint": Path(work.sources[n].name).name, "out": str(out / f"{n}.nii.gz")}
+        same
+        | {
+            "path": str(work.sources[n].path),
+            "sha256": work.rows[n].sha256,
+            "hint": work.order.annotations.get(n) or Path(work.sources[n].name).name,
+            "out": str(out / f"{n}.nii.gz"),
+        }
         for n in work.masks
     ]
     used: dict[tuple[str, str], int] = defaultdict(int)

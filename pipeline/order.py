@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,8 @@ class BadOrder(ValueError):
 
 @dataclass(frozen=True)
 class Order:
-    """One order. `keys`: paths of the key files; `files`: number -> SHA-256 of the files of the study (kind "study" only)."""
+    """One order. `keys`: paths of the key files; `files`: number -> SHA-256 of the files of the study (kind "study" only);
+    `annotations`: number -> what a mask shows, in a word of `bidstree.masks.LABELS`, where whoever ordered knows it."""
 
     run: str
     attempt: int
@@ -48,6 +49,7 @@ class Order:
     label: str = ""
     session: str = ""
     files: tuple[tuple[int, str], ...] = ()
+    annotations: Mapping[int, str] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """The order as JSON; `parse` reads it back."""
@@ -55,7 +57,7 @@ class Order:
         value: dict[str, Any] = {"schema": 1, "input": str(self.input), "keys": dict(self.keys)} | {name: getattr(self, name) for name in same}
         if self.kind == "study":
             value |= {"study": self.study, "session": self.session, "participant": {"code": self.participant, "label": self.label}}
-            value["files"] = [{"n": n, "sha256": digest} for n, digest in self.files]
+            value["files"] = [{"n": n, "sha256": digest} | ({"annotation": self.annotations[n]} if n in self.annotations else {}) for n, digest in self.files]
         return value
 
 
@@ -75,7 +77,9 @@ def parse(value: Any) -> Order:
         name: value[name] for name in ("run", "attempt", "kind", "site", "keys", "profile", "deface", "device", "jobs", "study", "session") if name in value
     }
     files = tuple((row["n"], row["sha256"]) for row in value.get("files", ()))
-    return Order(input=Path(value["input"]), participant=person.get("code", ""), label=person.get("label", ""), files=files, **plain)
+    drawn = {row["n"]: row["annotation"] for row in value.get("files", ()) if "annotation" in row}
+    label = person.get("label", "")
+    return Order(input=Path(value["input"]), participant=person.get("code", ""), label=label, files=files, annotations=drawn, **plain)
 
 
 def read(path: Path) -> Order:

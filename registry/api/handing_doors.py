@@ -126,6 +126,12 @@ class DictionaryDoor(Door):
         return Response(dictionary.load())
 
 
+class AnnotationsDoor(Door):
+    @told(handing_shapes.Annotations, summary="The words that say what a mask shows", tags=["uploads"])
+    def get(self, request: Request) -> Response:
+        return Response({"words": actions.annotation_words()})
+
+
 class RecordsDoor(Door):
     @told(handing_shapes.RecordShape, many=True, filters=("participant", "visit", "instrument"), summary="Clinical records", tags=["people"])
     def get(self, request: Request) -> Response:
@@ -197,6 +203,7 @@ class UploadFileDoor(Door):
         also={200: handing_shapes.FileReceived},
         parameters=[
             OpenApiParameter("folder", str, required=False, description="numbers of the folders on the way, dot between: 1.3"),
+            OpenApiParameter("annotation", str, required=False, description="what a mask shows, a word of /annotations: its file name is never sent"),
             OpenApiParameter("Content-Digest", str, OpenApiParameter.HEADER, required=True, description="sha-256=:BASE64: (RFC 9530)"),
         ],
         tags=["uploads"],
@@ -204,7 +211,9 @@ class UploadFileDoor(Door):
     def put(self, request: Request, pk: Any, number: int) -> Response:
         upload = find(intake.uploads(self.asker), pk=pk)
         length, digest = body_length(request), body_digest(request)
-        row, new = actions.receive_file(self.asker, upload, number, request.query_params.get("folder", ""), request._request, length, digest)
+        asked = request.query_params
+        folder, annotation = asked.get("folder", ""), asked.get("annotation", "")
+        row, new = actions.receive_file(self.asker, upload, number, folder, request._request, length, digest, annotation)
         return Response(handing_shapes.FileReceived(row).data, status=201 if new else 200)
 
 

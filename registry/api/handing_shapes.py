@@ -148,6 +148,10 @@ class UploadShape(Shape):
     wiped_at = s.DateTimeField(allow_null=True)
 
 
+class Annotations(Shape):
+    words = s.ListField(child=s.CharField())
+
+
 class FileReceived(Shape):
     number = s.IntegerField()
     sha256 = s.CharField()

@@ -39,6 +39,7 @@ v1: list[URLPattern] = [
     path("consents", handing.ConsentsDoor.as_view()),
     path("dictionary", handing.DictionaryDoor.as_view()),
     path("clinical-records", handing.RecordsDoor.as_view()),
+    path("annotations", handing.AnnotationsDoor.as_view()),
     path("uploads", handing.UploadsDoor.as_view()),
     path("uploads/<uuid:pk>", handing.UploadDoor.as_view()),
     path("uploads/<uuid:pk>/files", handing.UploadFilesDoor.as_view()),

@@ -127,24 +127,38 @@ def begin_upload(actor: User, dataset: Dataset, site: Site) -> Upload:
     return upload
 
 
-def receive_file(actor: User, upload: Upload, number: int, folders: str, stream: BinaryIO, length: int, sha256: str) -> tuple[UploadFile, bool]:
+def receive_file(
+    actor: User, upload: Upload, number: int, folders: str, stream: BinaryIO, length: int, sha256: str, annotation: str = ""
+) -> tuple[UploadFile, bool]:
     """Take one file's bytes into quarantine; return its row and whether it is new. Raises Denied, Invalid, Conflict.
+
+    `annotation`: what a mask shows, a word of `bidstree.masks.LABELS`; any other text could be a name, and is refused.
 
     The bytes are written and hashed before the row says so; `complete_upload` makes them last. The row is written only while the upload is receiving.
     """
     policy.require_in(actor, "upload", upload.dataset, upload.site)
     _receiving(upload)
+    if annotation and annotation not in annotation_words():
+        raise Invalid("unknown_annotation", "This is no word for what a mask shows.", "GET /annotations lists the words.")
     where = _taken(lambda: quarantine.place(number, folders))
     if number % SUM_EVERY == 0 or length > SUM_ABOVE:
         _room(upload, length)
     known = upload.files.filter(number=number).first()
-    if known and (known.sha256, known.bytes, known.place) == (sha256, length, where):
+    if known and (known.sha256, known.bytes, known.place, known.annotation) == (sha256, length, where, annotation):
         return known, False
     _taken(lambda: quarantine.receive(upload.pk, where, stream, length, sha256))
     with transaction.atomic():
         _receiving(Upload.objects.select_for_update().get(pk=upload.pk))
-        row, new = UploadFile.objects.update_or_create(upload=upload, number=number, defaults={"place": where, "sha256": sha256, "bytes": length})
+        said = {"place": where, "sha256": sha256, "bytes": length, "annotation": annotation}
+        row, new = UploadFile.objects.update_or_create(upload=upload, number=number, defaults=said)
     return row, new
+
+
+def annotation_words() -> list[str]:
+    """The words that say what a mask shows."""
+    from bidstree.masks import LABELS  # late: it brings numpy and nibabel, which a web process needs for nothing else
+
+    return sorted(LABELS)
 
 
 def _room(upload: Upload, length: int) -> None:

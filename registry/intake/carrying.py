@@ -161,7 +161,7 @@ def order_study(run: Run) -> dict[str, Any]:
         "study": study.study_code,
         "participant": {"code": study.participant.code, "label": study.participant.label},
         "session": study.visit.label,
-        "files": [{"n": row.n, "sha256": row.sha256} for row in files],
+        "files": [{"n": row.n, "sha256": row.sha256} | ({"annotation": row.annotation} if row.annotation else {}) for row in files],
     }
 
 

@@ -102,6 +102,7 @@ class UploadFile(models.Model):
     number = models.PositiveIntegerField(null=True)
     n = models.PositiveIntegerField(null=True)
     place = models.CharField(max_length=255, blank=True, help_text="server-made path under the upload's folder; empty for a member of an archive")
+    annotation = models.CharField(max_length=20, blank=True, help_text="what a mask shows, a word of bidstree.masks.LABELS: its file name is never sent")
     sha256 = models.CharField(max_length=64)
     bytes = models.PositiveBigIntegerField()
     verdict = models.CharField(max_length=10, choices=Verdict, default=Verdict.PENDING)

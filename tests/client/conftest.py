@@ -29,6 +29,7 @@ class Little(ThreadingHTTPServer):
         self.headers_seen: list[dict[str, str]] = []
         self.files: dict[int, bytes] = {}
         self.folders: dict[int, str] = {}
+        self.annotations: dict[int, str] = {}
         self.completed: dict[str, Any] | None = None
         self.package = b""
         self.cut_after: list[int] = []
@@ -80,6 +81,8 @@ class Handler(BaseHTTPRequestHandler):
             self.send_json({"id": "u1", "dataset": "d", "site": "s", "state": "received"})
         elif path == "/packages/p1/download":
             self.download()
+        elif path == "/annotations":
+            self.send_json({"words": ["cord", "lesion"]})
         elif path in self.server.answers:
             self.send_json(self.server.answers[path])
         else:
@@ -92,7 +95,9 @@ class Handler(BaseHTTPRequestHandler):
             return
         with self.server.lock:
             self.server.files[number] = body
-            self.server.folders[number] = "".join(parse_qs(urlsplit(self.path).query).get("folder", [""]))
+            asked = parse_qs(urlsplit(self.path).query)
+            self.server.folders[number] = "".join(asked.get("folder", [""]))
+            self.server.annotations[number] = "".join(asked.get("annotation", [""]))
         self.send_json({"number": number, "sha256": said.hex(), "bytes": len(body)}, 201)
 
     def download(self) -> None:

@@ -43,6 +43,20 @@ def test_no_name_is_sent(little: Any, registry: Registry, folder: Path) -> None:
     assert "visit" not in sent
 
 
+def test_of_a_masks_name_only_a_word_of_the_registrys_list_is_sent(little: Any, registry: Registry, tmp_path: Path) -> None:
+    for name in ("quistgaard_lesion.nii.gz", "QUISTGAARD-CordSeg.nii", "t1_quistgaard.nii.gz", "lesion.txt"):
+        (tmp_path / name).write_bytes(name.encode())
+    entries = manifest(tmp_path)
+    hand_in(registry, "u1", entries)
+    assert {e.path.name: little.annotations[e.number] for e in entries} == {
+        "quistgaard_lesion.nii.gz": "lesion",
+        "QUISTGAARD-CordSeg.nii": "cord",
+        "t1_quistgaard.nii.gz": "",
+        "lesion.txt": "",
+    }
+    assert "uistgaard" not in (repr(little.seen) + repr(little.headers_seen) + repr(little.folders) + repr(little.annotations)).lower()
+
+
 def test_a_broken_line_is_mended_and_what_arrived_is_not_sent_again(little: Any, registry: Registry, folder: Path) -> None:
     entries = manifest(folder)
     little.trouble = lambda method, path, nth: "cut" if method == "PUT" and path.endswith("7") and nth == 1 else None

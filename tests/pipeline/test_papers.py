@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -128,3 +129,12 @@ def test_a_code_of_a_room_below_keeps_its_own_words() -> None:
 def test_an_order_defaults_to_one_core_without_a_graphics_card() -> None:
     plain = Order("r", 1, "sort", Path("/x"), "s", {"file": "/k"})
     assert (plain.device, plain.jobs) == ("cpu", 1)
+
+
+def test_an_order_says_what_a_mask_shows_where_its_file_name_was_not_sent() -> None:
+    files = ((1, "a" * 64), (2, "b" * 64))
+    plain = Order("r", 1, "study", Path("/x"), "s", {"file": "/k"}, study="a" * 26, participant="b" * 26, label="x", session="y", files=files)
+    drawn = replace(plain, annotations={2: "lesion"})
+    assert order.parse(drawn.as_json()) == drawn and order.parse(plain.as_json()) == plain
+    with pytest.raises(BadOrder):
+        order.parse(replace(plain, annotations={2: "Hansen, Ole"}).as_json())

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import nibabel as nib
 import numpy as np
@@ -66,10 +67,10 @@ class Door:
             assert told["code"] == code and answer["Content-Type"] == "application/problem+json", told
         return told
 
-    def put_file(self, upload: str, number: int, body: bytes, folder: str = "", status: int = 201, **headers: Any) -> Any:
+    def put_file(self, upload: str, number: int, body: bytes, folder: str = "", status: int = 201, annotation: str = "", **headers: Any) -> Any:
         digest = base64.b64encode(hashlib.sha256(body).digest()).decode()
         headers = {"HTTP_CONTENT_DIGEST": f"sha-256=:{digest}:", "content_type": "application/octet-stream", **headers}
-        query = f"?folder={folder}" if folder else ""
+        query = f"?{urlencode({'folder': folder, 'annotation': annotation})}" if folder or annotation else ""
         answer = self.raw("put", f"/uploads/{upload}/files/{number}{query}", body, **headers)
         assert answer.status_code == status, (answer.status_code, answer.content)
         return answer.json()

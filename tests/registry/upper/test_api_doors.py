@@ -16,6 +16,7 @@ from registry.access import actions as access
 from registry.api import urls
 from registry.audit.models import Line
 from registry.imaging.models import Image
+from registry.intake.models import UploadFile
 from registry.releases import actions as releases
 from registry.runs.models import Mail
 
@@ -265,6 +266,18 @@ def test_a_file_needs_length_and_digest(house: Any, door: Any) -> None:
     assert site.put_file(upload, 1, b"x", folder="3.1")["bytes"] == 1
     assert site.put_file(upload, 1, b"x", folder="3.1", status=200)["bytes"] == 1
     assert site.put_file(upload, 2, b"", CONTENT_LENGTH="0")["bytes"] == 0
+
+
+def test_a_mask_comes_with_a_word_of_the_list_and_with_no_other(house: Any, door: Any) -> None:
+    site = door(house.contributor)
+    upload = site.post("/uploads", {"dataset": house.dataset.slug, "site": house.site.code}, 201)["id"]
+    assert "lesion" in site.get("/annotations", 200)["words"]
+    site.put_file(upload, 1, b"x", annotation="lesion")
+    site.put_file(upload, 1, b"x", annotation="lesion", status=200)
+    site.put_file(upload, 1, b"x", annotation="brain", status=200)  # corrected: the same bytes show something else
+    refused = site.put_file(upload, 2, b"x", annotation="hansen", status=400)
+    assert refused["code"] == "unknown_annotation" and "hansen" not in str(refused)
+    assert list(UploadFile.objects.filter(upload=upload).values_list("number", "annotation")) == [(1, "brain")]
 
 
 def test_a_bulk_act_is_all_or_none_and_names_the_row(house: Any, door: Any) -> None:
