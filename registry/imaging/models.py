@@ -11,6 +11,8 @@ from django.conf import settings
 from django.db import models
 
 HEX64 = r"^[0-9a-f]{64}$"
+FACELESS = ("defaced", "no_face", "exempt")  # verdicts of `deid.faces` that say by themselves that no face is left
+DOUBTED = "review"  # the face was taken, and a person has to look before it is believed
 
 
 class Image(models.Model):
@@ -47,9 +49,10 @@ class Image(models.Model):
         constraints = [
             models.CheckConstraint(condition=models.Q(state__in=["proposed", "accepted", "refused", "withdrawn"]), name="image_state_known"),
             models.CheckConstraint(condition=models.Q(grade__in=["pass", "review", "fail"]), name="image_grade_known"),
-            # A head that nobody proved clean can never be accepted, whatever code tries it.
+            # A head that nobody proved clean can never be accepted, whatever code tries it; one in doubt only with what the steward saw.
             models.CheckConstraint(
-                condition=~models.Q(state="accepted") | models.Q(deface_verdict__in=["defaced", "no_face", "exempt"]), name="image_accepted_is_defaced"
+                condition=~models.Q(state="accepted") | models.Q(deface_verdict__in=FACELESS) | (models.Q(deface_verdict=DOUBTED) & ~models.Q(reason="")),
+                name="image_accepted_is_defaced",
             ),
             models.CheckConstraint(condition=~models.Q(state="accepted") | models.Q(decided_at__isnull=False), name="image_accepted_was_decided"),
             models.UniqueConstraint(fields=["visit", "bids_path"], condition=models.Q(state__in=["proposed", "accepted"]), name="image_path_once_per_visit"),

@@ -6,7 +6,7 @@ from django.db.models import Q, QuerySet
 
 from registry.access import policy
 from registry.accounts.models import User
-from registry.imaging.models import Image
+from registry.imaging.models import FACELESS, Image
 
 
 def images(asker: User | None) -> QuerySet[Image]:
@@ -37,5 +37,8 @@ def pictures(image: Image) -> dict[str, list[int]]:
     """The numbers of the renderings in the review zone: `after` shows what would be given out, `quality` the measures, `review` may show a face."""
     kinds = list(image.provenance.get("pictures") or [])[: image.review]
     kinds += ["before"] * (image.review - len(kinds))  # what is not known may show a face
-    found = {name: [n for n, kind in enumerate(kinds) if kind == name] for name in ("after", "quality")}
-    return {**found, "review": [n for n, kind in enumerate(kinds) if kind not in found]}
+    found: dict[str, list[int]] = {name: [n for n, kind in enumerate(kinds) if kind == name] for name in ("after", "quality")}
+    if image.deface_verdict not in FACELESS:  # what is in doubt may show a face after defacing as well
+        found["after"] = []
+    shown = {n for numbers in found.values() for n in numbers}
+    return {**found, "review": [n for n in range(image.review) if n not in shown]}

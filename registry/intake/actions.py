@@ -18,10 +18,11 @@ from django.utils import timezone
 from registry.access import policy
 from registry.accounts.models import Dataset, Site, User
 from registry.audit import actions as audit
+from registry.audit import queries as audit_queries
 from registry.consent import actions as consent
 from registry.consent.models import ConsentEvent
 from registry.imaging import queries as imaging
-from registry.imaging.models import Decision, Image
+from registry.imaging.models import DOUBTED, FACELESS, Decision, Image
 from registry.intake import matching, quarantine
 from registry.intake.carrying import order_sort, order_study, publish_study, record_sort, record_study, sort_died, study_died
 from registry.intake.models import Study, Upload, UploadFile
@@ -278,8 +279,8 @@ def _decide(actor: User, image: Image, state: str, reason: str) -> Image:
         image = Image.objects.select_for_update(of=("self",)).select_related("visit__participant__dataset").get(pk=image.pk)
         if image.state != Image.State.PROPOSED:
             raise Conflict("image_decided", "This image was decided already.", "Look at its state.")
-        if state == Image.State.ACCEPTED and image.deface_verdict not in ("defaced", "no_face", "exempt"):
-            raise Denied("face_not_verified", "That the face is gone was not shown, so this image cannot be accepted.")
+        if state == Image.State.ACCEPTED:
+            _require_faceless(actor, image, reason)
         image.state, image.reason, image.decided_by, image.decided_at = state, reason, actor, timezone.now()
         image.save()
         Decision.objects.create(image=image, verdict=state, by=actor.email, reason=reason)
@@ -287,10 +288,25 @@ def _decide(actor: User, image: Image, state: str, reason: str) -> Image:
     return image
 
 
+def _require_faceless(actor: User, image: Image, note: str) -> None:
+    """That the face is gone: by the verdict, or where that is in doubt by what this very steward saw and says."""
+    if image.deface_verdict in FACELESS:
+        return
+    if image.deface_verdict == "orbit_restricted":
+        raise Denied("orbit_restricted", "This image shows the orbits that defacing would remove; this version gives no such image out.")
+    if image.deface_verdict != DOUBTED:
+        raise Denied("face_not_verified", "That the face is gone was not shown, so this image cannot be accepted.")
+    looks = audit_queries.of_object(f"image:{image.pk}").filter(act="image.look", actor=audit.actor_text(actor))
+    if not any(line.detail.get("shown") for line in looks):
+        raise Conflict("face_not_looked_at", "Whether the face is gone is in doubt.", "Look at the pictures of this image in review, and decide then.")
+    if not note.strip():
+        raise Invalid("reason_missing", "An image in doubt is accepted with what was seen.", "Say in the note why no face is left.")
+
+
 def after(image: Image) -> bytes | None:
     """The rendering of an image as it would be given out, while the review zone has it. It shows no face, so it is no look at one."""
     numbers = imaging.pictures(image)["after"]
-    return quarantine.review(image.study_id, image.pk, numbers[0]) if numbers and image.deface_verdict == "defaced" else None
+    return quarantine.review(image.study_id, image.pk, numbers[0]) if numbers else None
 
 
 def quality(image: Image) -> bytes | None:

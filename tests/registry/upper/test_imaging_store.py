@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from django.db import IntegrityError, transaction
 
+from registry.imaging import queries as imaging
 from registry.imaging import store
 from registry.imaging.models import Decision, Image
-from registry.intake import actions
+from registry.intake import actions, quarantine
 from registry.rules import Conflict, Denied, Invalid
 
 pytestmark = pytest.mark.django_db(databases="__all__")
@@ -60,6 +61,31 @@ def test_two_people_share_nothing(house: Any) -> None:
     for person in (one, other):
         store.put(person, b"equal", sha(b"equal"))
     assert store.delete_all(one) == 1 and store.held(other) == {sha(b"equal")} and store.delete_all(one) == 0
+
+
+def test_a_head_in_doubt_is_taken_by_the_steward_who_looked_and_says_what_was_seen(house: Any, tmp_path: Path) -> None:
+    told = {"pictures": ["after", "before"]}
+    image = house.image(house.person(), state="proposed", deface_verdict="review", review=2, provenance=told)
+    assert imaging.pictures(image) == {"after": [], "quality": [], "review": [0, 1]}
+    with pytest.raises(Conflict, match="face_not_looked_at"):
+        actions.accept_image(house.steward, image, "No face is left.")
+    assert actions.look(house.steward, image, 0) is None  # the picture is gone: that was no look
+    with pytest.raises(Conflict, match="face_not_looked_at"):
+        actions.accept_image(house.steward, image, "No face is left.")
+    (tmp_path / "drawn.png").write_bytes(b"png")
+    quarantine.keep_review(image.study_id, [(f"{image.pk.hex}-0.png", tmp_path / "drawn.png")])
+    assert actions.look(house.steward, image, 0) == b"png"
+    with pytest.raises(Invalid, match="reason_missing"):
+        actions.accept_image(house.steward, image, " ")
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Image.objects.filter(pk=image.pk).update(state="accepted", decided_at="2026-01-01T00:00Z", reason="")
+    assert actions.accept_image(house.steward, image, "No face is left.").state == "accepted"
+
+
+def test_an_orbit_series_is_not_given_out(house: Any) -> None:
+    image = house.image(house.person(), state="proposed", deface_verdict="orbit_restricted")
+    with pytest.raises(Denied, match="orbit_restricted"):
+        actions.accept_image(house.steward, image, "Looked at.")
 
 
 @pytest.mark.parametrize("verdict", ["withheld", "", "unknown"])
