@@ -14,7 +14,6 @@ class and the line of our source, never the message, for messages quote what was
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import importlib
 import json
 import os
@@ -32,6 +31,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from deid.confine import FIXED, PASSED, confine
 from deid.errors import DeidError
 
 __all__ = ["Answer", "Batch", "Broken", "Limits", "Pool"]
@@ -40,9 +40,6 @@ ROOT = Path(__file__).resolve().parent.parent
 MIB = 1024 * 1024
 ANSWER_CAP = 64 * MIB
 STARTS = 20  # children in a row that end before they begin: then it is not by chance
-PASSED = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "VIRTUAL_ENV", "PYTHONPATH", "LD_LIBRARY_PATH")
-# One thread a child: `jobs` says how many cores work. No home: a library that keeps a cache or a diary finds no place for it.
-FIXED = {**dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"), "PYTHONHASHSEED": "0", "HOME": "/dev/null"}
 SIGNALS = {signal.SIGXCPU: "cpu_limit", signal.SIGXFSZ: "file_size_limit"}
 
 
@@ -254,7 +251,7 @@ def serve() -> None:
     """A child's whole life: one batch in, one line out per item, until standard input ends."""
     answers = os.dup(1)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    _confine()
+    confine()
     for line in sys.stdin.buffer:
         message = json.loads(line)
         _limit(message["limits"])
@@ -304,24 +301,3 @@ def _limit(limits: dict[str, int]) -> None:
     """Soft limits, so that the next batch may have others."""
     for kind, amount in ((resource.RLIMIT_DATA, limits["memory_mb"] * MIB), (resource.RLIMIT_FSIZE, limits["file_mb"] * MIB)):
         resource.setrlimit(kind, (amount, resource.RLIM_INFINITY))
-
-
-def _confine() -> None:
-    """No core file, no network, no new privileges, no life after the parent (Linux)."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    libc = ctypes.CDLL(None, use_errno=True)
-    new_user, new_net, pr_set_pdeathsig, pr_set_no_new_privs = 0x10000000, 0x40000000, 1, 38
-    user, group = os.getuid(), os.getgid()
-    # Alone where the rights suffice, else in a user namespace of its own; some machines allow neither.
-    if libc.unshare(new_net) != 0 and libc.unshare(new_user | new_net) == 0:
-        with contextlib.suppress(OSError):
-            Path("/proc/self/setgroups").write_text("deny")
-            Path("/proc/self/uid_map").write_text(f"{user} {user} 1")
-            Path("/proc/self/gid_map").write_text(f"{group} {group} 1")
-    libc.prctl(pr_set_pdeathsig, signal.SIGKILL, 0, 0, 0)
-    libc.prctl(pr_set_no_new_privs, 1, 0, 0, 0)
-    with contextlib.suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text("500")
-    os.umask(0o077)
-    # Python ignores SIGXFSZ; then an oversized write would be an OSError that a library may swallow.
-    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)

@@ -6,13 +6,10 @@ exception that nobody foresaw it tells the class and the line of our source, nev
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import importlib
 import json
 import os
 import resource
-import signal
 import sys
 import traceback
 from collections.abc import Callable, Mapping
@@ -20,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from deid.confine import confine
 from pipeline.codes import CODES
 
 __all__ = ["ROOT", "Death", "child", "death", "place"]
@@ -85,31 +83,7 @@ def restrain(limits: Mapping[str, Any]) -> None:
     if limits["address_space"]:
         resource.setrlimit(resource.RLIMIT_AS, (memory + MAPPED, memory + MAPPED))
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(limits["file_mb"]) * MIB,) * 2)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    libc = ctypes.CDLL(None, use_errno=True)
-    if limits["address_space"]:
-        leave_network(libc)
-    pr_set_pdeathsig, pr_set_no_new_privs = 1, 38
-    libc.prctl(pr_set_pdeathsig, signal.SIGKILL, 0, 0, 0)
-    libc.prctl(pr_set_no_new_privs, 1, 0, 0, 0)
-    # A child takes part of its parent's share of memory trouble first: the parent has the bookkeeping.
-    with contextlib.suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text("500")
-    os.umask(0o077)
-    # Python ignores SIGXFSZ; then an oversized write is an OSError that a library may swallow.
-    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
-
-
-def leave_network(libc: ctypes.CDLL) -> None:
-    """Move to a network namespace in which there is nothing, as root or in a user namespace of one's own; some machines allow neither."""
-    clone_newuser, clone_newnet = 0x10000000, 0x40000000
-    user, group = os.getuid(), os.getgid()
-    if libc.unshare(clone_newnet) == 0 or libc.unshare(clone_newuser | clone_newnet) != 0:
-        return
-    with contextlib.suppress(OSError):
-        Path("/proc/self/setgroups").write_text("deny")
-        Path("/proc/self/uid_map").write_text(f"{user} {user} 1")
-        Path("/proc/self/gid_map").write_text(f"{group} {group} 1")
+    confine(network=not limits["address_space"])
 
 
 def attempt(function: Callable[[Any], Any], item: Any, cpu_s: int) -> dict[str, Any]:

@@ -34,6 +34,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
+from deid import confine
 from pipeline.confined import ROOT, Death, death, place
 
 __all__ = ["Answer", "Broken", "Death", "Limits", "Pool", "clean_environment", "each", "place"]
@@ -44,18 +45,9 @@ ANSWER_SECONDS = 10.0
 RECYCLE_AFTER = 2000
 MIB = 1024 * 1024
 
-# Only these cross into a child (or a carrier): no address, no password and no key of the parent's environment does.
-PASSED = (
-    *("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "VIRTUAL_ENV", "PYTHONPATH", "LD_LIBRARY_PATH"),
-    *("CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES"),
-)
-# One thread a child: `jobs` says how many cores work, and sums come out the same whatever the machine.
-FIXED = {
-    **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NO_ET", "NIPYPE_NO_ET"), "1"),
-    "PYTHONHASHSEED": "0",
-    # No home: a library that keeps a cache or a diary (onnxruntime does) finds no place for it, whoever runs us.
-    "HOME": "/dev/null",
-}
+# As in `deid.confine`, and what a graphics card needs.
+PASSED = (*confine.PASSED, "CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES")
+FIXED = confine.FIXED | dict.fromkeys(("NO_ET", "NIPYPE_NO_ET"), "1")
 
 
 class Broken(RuntimeError):
