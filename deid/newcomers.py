@@ -5,7 +5,7 @@ skull elsewhere on it. Here place is compared with place: the novelty summed ove
 window or one beside it. Anatomy is rough at the same places on the next slice; writing on one slice is rough where nothing was.
 
 Of each slice the best window counts. What stands out enough is cut out and read on its own, enlarged and with its own range of greys, as picture and as
-novelty: a cut-out shows to the reader what is too small and too faint on the whole slice, and costs a tenth of it.
+novelty: a cut-out shows to the reader what is too small and too faint on the whole slice, and costs less.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from deid.strokes import FEWEST, Small, Windows
 
 NEAR = 3  # slices on either side
 LEAST, USUAL = 0.45, 2.0  # a window must stand out by so much, and by so many times what the best windows of the group usually do
-HIGH, WIDE, GAP = 48, 176, 12  # pixels of a cut-out, and between its two pictures
+HIGH, WIDE, GAP = 48, 176, 4  # pixels of a cut-out, and between its two pictures
 
 
 class Newcomer(NamedTuple):

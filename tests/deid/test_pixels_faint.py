@@ -80,6 +80,17 @@ def test_a_badly_read_word_counts_only_on_a_cut_out_picked_for_its_strokes() -> 
     assert not any(ocr.is_word(text, sure, close=True) for text, sure in [("IMAP", 0.54), ("SAANO", 0.25), ("19.8", 0.52), ("00000", 0.6)])
 
 
+@pytest.mark.parametrize(
+    ("read", "stays"),
+    [({(ocr.CLOSE, 3.0)}, False), ({(ocr.CLOSE, 3.0), (ocr.CLOSE, 4.0)}, True), ({(ocr.CLOSE, 3.0), (ocr.WORDS, 3.0)}, True), ({(ocr.CLOSE, 4.0)}, False)],
+)
+def test_what_is_read_badly_on_a_cut_out_must_be_read_twice(monkeypatch: pytest.MonkeyPatch, read: set[tuple[int, float]], stays: bool) -> None:
+    """`kagdn` was read on a real head, once."""
+    box = (1, 2, 9, 40)
+    monkeypatch.setattr(ocr, "_boxes", lambda picture, manner, scale: [box] if (manner, scale) in read else [])
+    assert ocr.read(np.zeros((104, 184, 3), np.uint8), ocr.CLOSE) == [box] * stays
+
+
 @pytest.mark.parametrize("turns", [0, 1, 3])
 def test_a_line_is_read_level_and_upright_either_way(turns: int) -> None:
     picture = frames.view(write_on(head(1), "MRN 88123", (60, 8), 14, 900, turns))
