@@ -6,7 +6,8 @@
 
 Only what stands between these marks is read; the XML before it repeats it and adds people, hosts and paths. A name is known when each of its parts, split at
 the points, is in profiles/protocol-keys.json or is made of words that are (`lTurboFactorMode`). A number has at most seven digits before its point, or is one
-of the few that scanners write longer (frequencies, versions, times in microseconds); none reads as a day, and none is one of the file's own identifiers.
+of the few that scanners write longer (frequencies, versions, times in microseconds); none reads as a day, and none is one of the file's own identifiers or
+a number that the last gate would find.
 Of quoted texts only coils, elements, nuclei, pulses and the name of the sequence stay, and each word of them must be vocabulary.
 """
 
@@ -79,7 +80,7 @@ def rewrite(text: str, scrub: Scrubber) -> str:
     out = []
     for block in _BLOCK.finditer(text[:MAX_TEXT]):
         version = _VERSION.search(block[1])
-        told = version and not dates.reads_as_a_day(version[1]) and not scrub.carries(version[1])
+        told = version and not dates.reads_as_a_day(version[1]) and not _says(version[1], scrub)
         head = f" object=MrProtDataImpl@MrProtocolData version={version[1]} " if version and told else " "
         lines = [line for raw in block[2].splitlines() if (line := _line(raw, scrub))]
         out.append(f"### ASCCONV BEGIN{head}###\n" + "\n".join(lines) + "\n### ASCCONV END ###")
@@ -104,7 +105,12 @@ def _number(name: str, value: str, scrub: Scrubber) -> str:
     too_long = len(whole) > _USUAL_DIGITS and not whole.startswith("0x") and last not in _known()[2]
     if too_long or dates.reads_as_a_day(value):
         return ""
-    return "" if len(value) >= 5 and scrub.carries(value) else value
+    return "" if len(value) >= 5 and _says(value, scrub) else value
+
+
+def _says(value: str, scrub: Scrubber) -> bool:
+    """Whether a value says what identifies, or what the last gate looks for."""
+    return scrub.carries(value) or scrub.is_sought(value)
 
 
 def _quoted(name: str, value: str, scrub: Scrubber) -> str:
@@ -115,12 +121,12 @@ def _quoted(name: str, value: str, scrub: Scrubber) -> str:
     if not value.startswith('"') or not SAFE_TEXT.match(inner):
         return ""
     if name in _BASELINES:
-        return f"{quote}{inner}{quote}" if _BASELINE.match(inner) and not scrub.carries(inner) else ""
+        return f"{quote}{inner}{quote}" if _BASELINE.match(inner) and not _says(inner, scrub) else ""
     parents = name.rpartition(".")[0]
     if last not in _WORDS | _FREE or (parents and not is_known(parents)):
         return ""
     if last in _FREE:
         cleaned = scrub.clean(_CODE.sub(" ", inner.replace("+AF8-", "_")), free=True).text
-        return f"{quote}{cleaned}{quote}" if cleaned else ""
+        return f"{quote}{cleaned}{quote}" if cleaned and not scrub.is_sought(cleaned) else ""
     pieces = [piece if piece in _ROOTS else scrub.clean(piece, free=False).text for piece in inner.split("\\")]
-    return f"{quote}{chr(92).join(pieces)}{quote}" if any(pieces) else ""
+    return f"{quote}{chr(92).join(pieces)}{quote}" if any(pieces) and not any(map(scrub.is_sought, pieces)) else ""

@@ -155,11 +155,11 @@ def _number(text: str, long: bool, scrub: Scrubber) -> str:
     whole = _WHOLE.search(text)
     if dates.reads_as_a_day(text) or (whole and len(whole[0]) > _USUAL_DIGITS and not long):
         return ""
-    return "" if len(text) >= 5 and scrub.carries(text) else text
+    return "" if len(text) >= 5 and (scrub.carries(text) or scrub.is_sought(text)) else text
 
 
 def _word(text: str, scrub: Scrubber) -> str:
-    return text if asc_protocol.SAFE_TEXT.match(text) and scrub.clean(text, free=False).text == text else ""
+    return text if asc_protocol.SAFE_TEXT.match(text) and scrub.clean(text, free=False).text == text and not scrub.is_sought(text) else ""
 
 
 def _written(entry: _Entry, items: list[bytes], two: bool, first: int, *, known: bool) -> bytes:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from deid.identifying import initials_pattern, number_pattern, value_pattern
@@ -66,6 +67,7 @@ _PAIR_OF_FOURS = re.compile(r"(?<![^\W_])(?<![.=])\d{4}[ -]\d{4}(?![\w.])")
 _LONG_NUMBER = re.compile(r"(?<![\d.])\d{5,}(?:\.\d+)?|(?<=\.)\d{8,}")
 # In what machines say: but the middle of a part number, which has three, five and two digits (coils are named by it; a lost CoilString costs conversion).
 _LONG_WHOLE_NUMBER = re.compile(r"(?<![\d.])(?!(?<=(?<!\d)\d{3}-)\d{5}-\d{2}(?![\d-]))\d{5,}(?:\.\d+)?")
+_FOUR_DIGITS = re.compile(r"(?<![\d.])\d{4}|\d[-./ ]\d+[-./ ]\d")
 _WORD = re.compile(r"[^\W\d_]+")
 _TOKEN = re.compile(r"[^\W_]+")
 # Letters that stand before or after a long number in a sequence name.
@@ -95,8 +97,10 @@ class Scrubber:
     """Cleans text of the values that one file's (or one participant's) identifying elements carry. Remembers what it cleaned, so a series costs as much as
     a slice."""
 
-    def __init__(self, names: frozenset[str], others: frozenset[str] = frozenset()) -> None:
-        """names: person names as they stand in PN elements; others: identifiers, places, numbers, dates."""
+    def __init__(self, names: frozenset[str], others: frozenset[str] = frozenset(), sought: Callable[[str], bool] | None = None) -> None:
+        """names: person names as they stand in PN elements; others: identifiers, places, numbers, dates; sought: whether the last gate would find a removed
+        value in what a machine says."""
+        self._sought = sought
         self._numbers = tuple(filter(None, [number_pattern(others)]))
         self._names = tuple(filter(None, [initials_pattern(names), value_pattern(names, others)]))
         self._done: dict[tuple[str, bool], Cleaned] = {}
@@ -122,6 +126,13 @@ class Scrubber:
         text = _own(text, self._names, gone, free)
         text, unknown = _unknown_words(text, gone, free)
         return Cleaned(_tidy(text) if gone else text.strip(), tuple(piece for piece in (g.strip(" \0") for g in gone) if piece), unknown)
+
+    def is_sought(self, number: str) -> bool:
+        """Whether the last gate would find a removed value in a number (or several, or a word) of a machine: then that number goes, and not the file.
+
+        A number of fewer than four digits before its point is none that the gate looks for, nor a day.
+        """
+        return self._sought is not None and _FOUR_DIGITS.search(number) is not None and self._sought(number)
 
     def carries(self, text: str) -> bool:
         """Whether any identifying value stands in the text."""

@@ -1,7 +1,7 @@
 """Numbers say how a picture was made; some that stand where numbers stand say who was in it.
 
-A number stays if it has the form of its value representation, spells no text, is none of the file's own identifiers (six digits or more, as whole numbers),
-and does not read as a day of our time written YYYYMMDD. PS3.5 Table 6.2-1 has the forms.
+A number stays if it has the form of its value representation, spells no text, is none of the file's own identifiers (six digits or more, as whole numbers;
+in DS and IS five, as the last gate looks for them), and does not read as a day of our time written YYYYMMDD. PS3.5 Table 6.2-1 has the forms.
 """
 
 from __future__ import annotations
@@ -42,6 +42,8 @@ def why_not(work: Context, element: Element) -> str:
         parts = [part.strip(" ") for part in value.decode("latin-1").rstrip(" \0").split("\\")]
         if any(part and not form.match(part) for part in parts):
             return "not a number"
+        if any(len(part) >= 5 and work.scrub.is_sought(part) for part in parts):
+            return "a number that identifies"
         numbers = [float(part) for part in parts if len(part) > 5]
         return "a number that identifies" if any(_identifies(work, n) or (abs(n) >= LARGEST and n == int(n)) for n in numbers if abs(n) < 1e300) else ""
     width = 4 if element.vr == "AT" else WIDTH.get(element.vr)

@@ -53,10 +53,11 @@ def _line(raw: str, scrub: Scrubber) -> str:
         return ""
     value = found[2]
     if _NUMBERS.match(value):
-        if any(dates.reads_as_a_day(part) for part in re.split(r"[ ;]+", value)) or (len(value) >= 5 and scrub.carries(value)):
+        if any(dates.reads_as_a_day(part) for part in re.split(r"[ ;]+", value)) or (len(value) >= 5 and (scrub.carries(value) or scrub.is_sought(value))):
             return ""
         return f'{found[1]} "{value}"'
-    return f'{found[1]} "{scrub.clean(value, free=False).text}"' if SAFE_TEXT.match(value) else ""
+    said = scrub.clean(value, free=False).text if SAFE_TEXT.match(value) else ""
+    return "" if not SAFE_TEXT.match(value) or scrub.is_sought(said) else f'{found[1]} "{said}"'
 
 
 def rewrite_user_data(raw: bytes) -> bytes | None:

@@ -13,15 +13,18 @@ from typing import Any
 
 from deid import actions, coding, descriptors, identity, values, vendor, writing
 from deid.account import CLEANED, KEPT, REMOVED, Account
-from deid.dates import Shift, clock_shift, parse_time
+from deid.dates import Shift, clock_shift, parse_date, parse_time
 from deid.gathering import codecs_of, gather, own_numbers
+from deid.needles import Needles
 from deid.profile import Profile, Rule
+from deid.sought import UID
 from deid.subject import Subject
 from deid.tree import COMPRESSED, EXPLICIT, IMPLICIT, TRAILING_PADDING, Buffer, Element, File, Item
 
 _META = frozenset([0x00020000, 0x00020001, 0x00020002, 0x00020003, 0x00020010, 0x00020012, 0x00020013])
 _REMEMBERED = 512  # bytes; longer values seldom repeat
 _SPELLINGS = ("iso8859",)
+_NUMBER = re.compile(r"\d{4}")
 
 
 class _Memory(dict[tuple[Any, ...], tuple[Element | None, tuple[Any, ...], frozenset[str], tuple[Any, ...]]]):
@@ -34,8 +37,14 @@ def _memory(*context: Any) -> _Memory:
 
 
 @lru_cache(maxsize=128)
-def _scrubber(names: frozenset[str], others: frozenset[str]) -> descriptors.Scrubber:
-    return descriptors.Scrubber(names, others)
+def _scrubber(names: frozenset[str], others: frozenset[str], removed: frozenset[str] = frozenset()) -> descriptors.Scrubber:
+    """One scrubber for all files with the same identifying values. removed: what else the last gate will look for in numbers."""
+
+    @lru_cache(maxsize=1)
+    def needles() -> Needles:
+        return Needles(removed | names | others)
+
+    return descriptors.Scrubber(names, others, lambda text: bool(needles().hits(text, "bytes")))
 
 
 class Work:
@@ -58,6 +67,8 @@ class Work:
         self.level: list[Element] = file.elements
         self.removed: set[str] = set()
         self.names: frozenset[str] = frozenset()
+        self.others: frozenset[str] = frozenset()
+        self.counted: frozenset[str] = frozenset()
         self.numbers: frozenset[int] = frozenset()
         self.scrub = _scrubber(frozenset(), frozenset())
         self.own: re.Pattern[str] | None = None
@@ -81,8 +92,9 @@ class Work:
         self.removed |= found.removed
         self.names, self.numbers = frozenset(found.names), found.numbers
         others = frozenset(found.others)
-        self.scrub = _scrubber(self.names, others)
-        known = (self.names, others, self.numbers, self.own)
+        self.others, self.counted = others, _numbers_of(found.removed)
+        self.scrub = _scrubber(self.names, others, self.counted)
+        known = (self.names, others, self.numbers, self.own, self.counted)
         self._done = _memory(self.profile, self.key, self.subject.code, self.iod, self.shift, self.signed, self.declared, *known)
 
     def note_surroundings(self) -> None:
@@ -199,7 +211,10 @@ class Work:
         return [self.item(item, place) or Item([], item.undefined) for item in element.items or ()]
 
     def _private(self, source: list[Element], parent: str) -> list[Element]:
-        """Safe private elements by creator; the creator's own element only where one of its elements stays."""
+        """Safe private elements by creator; the creator's own element only where one of its elements stays. They come last, when all else that this file
+        loses is known.
+        """
+        self.scrub = _scrubber(self.names, self.others, self.counted | _numbers_of(self.removed))
         creators: dict[tuple[int, int], Element] = {}
         kept: dict[tuple[int, int], list[Element]] = {}
         for element in source:
@@ -218,6 +233,11 @@ class Work:
             out.append(Element(creators[block].tag, "LO", values.text(creators[block]).encode("ascii", "replace")))
             out.extend(found)
         return out
+
+
+def _numbers_of(removed: set[str]) -> frozenset[str]:
+    """Of what was taken out, that which says a number or a day. A series shares it: UIDs say neither, and of a date with its time the day counts."""
+    return frozenset(value[:8] if parse_date(value[:8]) else value for value in removed if _NUMBER.search(value) and not UID.fullmatch(value))
 
 
 def _meant(kept: list[Element], words: str) -> list[Element]:

@@ -82,6 +82,7 @@ def checked(element: Element, kind: str, codecs: tuple[str, ...], scrub: Scrubbe
     if kind != "fact":
         return element if all(_is_number_or_term(p, scrub) for p in parts) else None
     fresh = [scrub.clean(p, free=False).text if SAFE_TEXT.match(p) else "" for p in parts]
+    fresh = ["" if scrub.is_sought(p) else p for p in fresh]
     if fresh == parts:
         return element
     return Element(element.tag, vr, values.encode_text(fresh)) if any(fresh) else None
@@ -129,7 +130,7 @@ def _is_seconds_of_our_time(number: float) -> bool:
 
 
 def _is_somebodys(text: str, scrub: Scrubber) -> bool:
-    return dates.reads_as_a_day(text) or scrub.carries(text)
+    return dates.reads_as_a_day(text) or scrub.carries(text) or scrub.is_sought(text)
 
 
 def _names_someone(part: str, scrub: Scrubber) -> bool:
