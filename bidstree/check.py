@@ -191,7 +191,9 @@ def _grid(path: Path, root: Path, shape: tuple[int, ...], affine: Any) -> Iterat
         reference = json.loads(beside.read_text(encoding="utf-8")).get("SpatialReference", "")
     except (OSError, ValueError):
         reference = ""
-    source = root / str(reference).split(":")[-1]
+    # `bids:raw:` leads to the dataset, `bids::` to the derivative that the annotation itself is in.
+    base = root.joinpath(*path.relative_to(root).parts[:2]) if str(reference).startswith("bids::") else root
+    source = base / str(reference).split(":")[-1]
     if not reference or not source.is_file():
         yield "annotation_without_image", "The annotation does not name an image of this dataset."
         return

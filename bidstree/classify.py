@@ -47,6 +47,7 @@ class Contrast:
     code: str = "ok"
     fields: dict[str, Any] = field(default_factory=dict)
     candidates: tuple[tuple[str, str, float], ...] = ()
+    context: tuple[str, ...] = ()  # ASL: what each volume is, for aslcontext.tsv
 
     @property
     def review(self) -> bool:
@@ -102,6 +103,8 @@ def _decide(m: Look) -> tuple[Guess, list[Guess]]:
         return _field_map(m, said), measured
     if m.asl or (said and said.datatype == "perf"):
         return Guess("perf", "asl", 0.9, "arterial spin labelling", code="perfusion_incomplete"), measured
+    if said and said.suffix == "MTR":
+        return _transfer(m, said), measured
     if said and said.suffix == "sbref":
         datatype = "dwi" if m.says(r" (dwi|dti|diff)") else "func"
         return replace(said, datatype=datatype, sure=0.9), measured
@@ -171,6 +174,17 @@ def _other_map(m: Look) -> Guess | None:
     return None
 
 
+def _transfer(m: Look, said: Guess) -> Guess:
+    """A pair with and without magnetisation transfer: which of the two, by the header, else by the words; both must not contradict each other."""
+    on, off = m.says(words.MT_ON), m.says(words.MT_OFF)
+    header = m.transfer
+    state = header if header is not None else (on if on != off else None)
+    if state is None:
+        return replace(said, sure=0.5, why="a pair for magnetisation transfer that does not say which of the two", entities={"mt": "on"})
+    sure = 0.5 if (header is True and off and not on) or (header is False and on and not off) else 0.9
+    return replace(said, sure=sure, why=f"magnetisation transfer {'on' if state else 'off'}", entities={"mt": "on" if state else "off"})
+
+
 def _field_map(m: Look, said: Guess) -> Guess:
     """Which part of a field map: by component and echo."""
     if "EP" in m.sequence or "EPI" in m.pulse:
@@ -206,6 +220,8 @@ def _dress(m: Look, best: Guess, candidates: tuple[tuple[str, str, float], ...])
         entities["part"] = "mag"
     if best.datatype == "fmap" and best.suffix == "fieldmap":
         fields["Units"] = "Hz"
+    if "mt" in entities or m.transfer is not None:
+        fields["MTState"] = entities["mt"] == "on" if "mt" in entities else m.transfer
     body = words.body(m)
     fields["BodyPart"] = body
     if body != "BRAIN" and "acq" in allowed:
@@ -217,6 +233,47 @@ def _dress(m: Look, best: Guess, candidates: tuple[tuple[str, str, float], ...])
             fields["ContrastBolusIngredient"] = "GADOLINIUM"
     fields = {key: value for key, value in fields.items() if value is not None}
     return Contrast(best.datatype, best.suffix, entities, round(sure, 2), why, fields=fields, candidates=candidates)
+
+
+def together(answers: Sequence[Contrast], sidecars: Sequence[Mapping[str, Any]]) -> list[Contrast]:
+    """Answers for the images of one series, seen together: gradient echoes of several echo times are one MEGRE, spin echoes of four or more one MESE.
+
+    Images of one echo time (components of it) share the number of their echo; EPI of several echoes keeps its suffix and gets `echo-`.
+    """
+    result = list(answers)
+    times = [float(value) if isinstance(value := one.get("EchoTime"), int | float) else None for one in sidecars]
+    for suffixes, name, least in ((("T2starw", "T1w"), "MEGRE", 2), (("PDw", "T2w", "T1w"), "MESE", 4), (("bold", "sbref"), "", 2)):
+        members = [n for n, one in enumerate(answers) if one.code == "ok" and one.suffix in suffixes and times[n] is not None]
+        if name == "MEGRE":
+            members = [n for n in members if "SE" not in _scanning(sidecars[n]) and "IR" not in _scanning(sidecars[n])]
+        order = sorted({value for n in members if (value := times[n]) is not None})
+        if len(order) < least or len(order) == 1 or len(members) < len(result):
+            continue
+        for n in members:
+            one = answers[n]
+            entities = {**one.entities, "echo": 1 + order.index(times[n] or 0.0)}
+            suffix = name or one.suffix
+            kept = {key: value for key, value in entities.items() if key in names.rule(one.datatype, suffix).allowed}
+            sure = max((each.confidence for each in answers if each.suffix == "T2starw"), default=one.confidence) if name == "MEGRE" else one.confidence
+            result[n] = replace(one, suffix=suffix, entities=kept, confidence=sure, words=f"{one.words}; {len(order)} echoes of one series")
+        return result
+    return result
+
+
+def agent_forgotten(images: Sequence[tuple[int, str, bool]]) -> list[int]:
+    """Places of images of one visit that should show a contrast agent and do not say so: a person must look.
+
+    `images`: (number of the series, suffix, whether `ce-gadolinium`). An agent that was given does not leave within a visit, so T1w and FLAIR after the
+    first image with one are after contrast agent, whatever their header says.
+    """
+    first = min((number for number, suffix, agent in images if agent and suffix in {"T1w", "FLAIR"}), default=None)
+    if first is None:
+        return []
+    return [n for n, (number, suffix, agent) in enumerate(images) if number > first and suffix in {"T1w", "FLAIR"} and not agent]
+
+
+def _scanning(sidecar: Mapping[str, Any]) -> str:
+    return str(sidecar.get("ScanningSequence", ""))
 
 
 def _mp2rage(m: Look, best: Guess, candidates: tuple[tuple[str, str, float], ...]) -> Contrast:

@@ -18,6 +18,7 @@ from bidstree.frames import Series
 from bidstree.geometry import Frame
 
 MIN_SLICES = 3
+FLIP = 1.0  # degrees by which the flip angle of one contrast may vary
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,9 @@ def check(series: Series) -> Completeness:
     if early:
         return early
     if any(frame.position is None for frame in series.frames):
+        # Tiles of a mosaic whose vendor header is lost have no place of their own, but the converter may know it; a plain frame has none at all.
+        if any(frame.position is None and frame.tile is None for frame in series.frames):
+            return _refuse("position_unknown", "Slices of the series do not say where they lie.", "Hand in the images as the scanner made them, not captures.")
         return Completeness("ok", "", "", (), placed=False)
     groups = _groups(series.frames)
     orientations = _distinct([frames[0] for frames in groups.values()])
@@ -79,6 +83,9 @@ def _unfit(series: Series) -> Completeness | None:
         return _refuse("several_series", f"The folder holds files of {len(series.uids)} series.", "Give each series a folder of its own.")
     if len(series.references) > 1:
         return _refuse("several_frames_of_reference", "The slices have different frames of reference.", "Ask the scanner's archive for the series as acquired.")
+    if series.flips and max(series.flips) - min(series.flips) > FLIP:
+        reason = f"The series mixes images of {len(series.flips)} flip angles: other contrasts under one name."
+        return _refuse("mixed_contrast", reason, "Hand in each contrast as a series of its own.")
     uids = Counter(frame.uid for frame in series.frames)
     doubled = sum(1 for uid, times in uids.items() if times > 1 and uid)
     if doubled:
@@ -90,15 +97,18 @@ def _groups(frames: Sequence[Frame]) -> dict[tuple[str | float, ...], list[Frame
     """Frames that may form one volume: same group, orientation (1e-3), matrix and pixel spacing."""
     groups: dict[tuple[str | float, ...], list[Frame]] = {}
     anchors: list[tuple[Frame, tuple[str | float, ...]]] = []
+    # Frames whose headers say the very same need not be compared one by one.
+    said: dict[tuple[object, ...], tuple[str | float, ...]] = {}
     for frame in frames:
-        for anchor, key in anchors:
-            if _alike(anchor, frame):
-                groups[key].append(frame)
-                break
-        else:
+        words = (frame.group, frame.rows, frame.columns, frame.spacing, frame.right.tobytes(), frame.down.tobytes())
+        key = said.get(words)
+        if key is None:
+            key = next((known for anchor, known in anchors if _alike(anchor, frame)), None)
+        if key is None:
             key = (*frame.group, len(anchors))
             anchors.append((frame, key))
-            groups[key] = [frame]
+        said[words] = key
+        groups.setdefault(key, []).append(frame)
     return groups
 
 
@@ -125,7 +135,7 @@ def _orientations(series: Series, count: int) -> Completeness:
 
 
 def _stack(key: tuple[str | float, ...], frames: list[Frame]) -> tuple[Stack, Completeness | None]:
-    depths = np.array([float(np.dot(frame.position, frames[0].normal)) for frame in frames if frame.position is not None])
+    depths = np.array([frame.position for frame in frames]) @ frames[0].normal
     order = np.sort(depths)
     jumps = np.diff(order)
     step = float(np.median(jumps[jumps > 0.01])) if (jumps > 0.01).any() else 0.0
@@ -169,15 +179,14 @@ def _sheared(frames: list[Frame]) -> Completeness | None:
     """First pixels of a stack lie on one line along the normal; a gantry tilt or a shift within the stack has no NIfTI affine that is right."""
     normal = frames[0].normal
     assert frames[0].position is not None
-    offsets = [frame.position - frames[0].position for frame in frames if frame.position is not None]
-    sideways = max(float(np.linalg.norm(offset - np.dot(offset, normal) * normal)) for offset in offsets)
+    offsets = np.array([frame.position for frame in frames]) - frames[0].position
+    sideways = float(np.linalg.norm(offsets - np.outer(offsets @ normal, normal), axis=1).max())
     if sideways <= max(0.1, 0.02 * min(frames[0].spacing)) or _oblique_line(offsets):
         return None
     return _refuse("slices_shifted", f"Slices of the series are shifted sideways by up to {sideways:.1f} mm.", "Hand in the series as acquired.")
 
 
-def _oblique_line(offsets: list[np.ndarray[tuple[int], np.dtype[np.float64]]]) -> bool:
+def _oblique_line(offsets: np.ndarray[tuple[int, int], np.dtype[np.float64]]) -> bool:
     """Whether the offsets lie on one (tilted) line: UIH rotated grids do, within rounding of their headers."""
-    matrix = np.array(offsets)
-    singular = np.linalg.svd(matrix - matrix.mean(axis=0), compute_uv=False)
+    singular = np.linalg.svd(offsets - offsets.mean(axis=0), compute_uv=False)
     return bool(singular[1] <= 0.01 * max(float(singular[0]), 1e-9))

@@ -173,7 +173,7 @@ def _keep(evidence: Evidence, opinion: second.Opinion | None, said: str, out: Pa
     measures["verdict"] = judge(evidence, said, alone=opinion is not None)
     nifti = moved[".nii"]
     assert nifti is not None
-    files = tuple(sorted({placing.frame.file for placing in evidence.placings}))
+    files = tuple(sorted({placing.frame.file for placing in evidence.placings}, key=str))
     return Converted(nifti, sidecar, moved[".bval"], moved[".bvec"], measures, files)
 
 
@@ -195,10 +195,10 @@ def judge(evidence: Evidence, said: str, *, alone: bool) -> str:
 
 def _verdict(images: list[Converted], read: Series, lost: int) -> Conversion:
     verdicts = {image.measures["verdict"] for image in images} | ({"disagreed"} if lost else set())
-    everything = tuple(sorted({frame.file for frame in read.frames}))
+    everything = tuple(sorted({frame.file for frame in read.frames}, key=str))
     # Where geometry could not place the frames, all files of the series are behind every image.
     images = [image if image.files else Converted(image.nifti, image.sidecar, image.bval, image.bvec, image.measures, everything) for image in images]
-    unused = tuple(sorted([*read.unreadable, *(set(everything) - {path for image in images for path in image.files})]))
+    unused = tuple(sorted([*read.unreadable, *(set(everything) - {path for image in images for path in image.files})], key=str))
     if lost:
         reason = f"{lost} of the {len(read.frames)} slices of the series are in none of its converted images."
         return Conversion("disagreed", "slices_lost", reason, images, "A person must compare the images.", unused)

@@ -63,6 +63,7 @@ def assemble(
     try:
         scratch.chmod(0o755)
         _overlay(pieces, scratch)
+        _forsaken(scratch)
         _papers(scratch, description, readme, changes)
         _write_participants(scratch, participants)
         _write_sessions(scratch, sessions)
@@ -89,6 +90,28 @@ def _overlay(pieces: Iterable[Path], root: Path) -> None:
             _link(source, root / relative)
     if not count or not any(path.name.startswith("sub-") for path in root.iterdir()):
         raise BidsError("no_pieces", "There is no image to make a dataset of.", "Accept an image first.")
+
+
+def _forsaken(root: Path) -> None:
+    """Drop each annotation of which a source image is not in the dataset (left out, refused, withdrawn), with what lies beside it.
+
+    A mask of two visits goes with either; an image that was brought to its space goes with the visit it came from.
+    """
+    for sidecar in sorted((root / "derivatives").rglob("sub-*.json")):
+        try:
+            sources = json.loads(sidecar.read_text(encoding="utf-8")).get("Sources", [])
+        except (ValueError, AttributeError):
+            continue
+        raw = [str(one).removeprefix("bids:raw:") for one in sources if str(one).startswith("bids:raw:")] if isinstance(sources, list) else []
+        if all((root / one).is_file() for one in raw):
+            continue
+        for path in sidecar.parent.glob(f"{sidecar.stem}.*"):
+            path.unlink()
+    for folder in sorted((root / "derivatives").rglob("*"), reverse=True):
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+    if (root / "derivatives").is_dir() and not any((root / "derivatives").iterdir()):
+        (root / "derivatives").rmdir()
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -63,7 +63,7 @@ class Pixels:
         self._path: Path | None = None
         self._array: NDArray[Any] | None = None
 
-    def of(self, frame: Frame) -> Array | None:
+    def of(self, frame: Frame) -> NDArray[Any] | None:
         """(rows, columns) stored values of one frame, first channel of colour; None where no decoder reads it."""
         if frame.file != self._path:
             self._path, self._array = frame.file, _decode(frame.file)
@@ -76,16 +76,16 @@ class Pixels:
             whole = (whole[frame.index] if whole.ndim == 4 else whole)[..., 0]
         elif whole.ndim == 3:
             whole = whole[frame.index]
-        return np.asarray(whole, dtype=np.float64) if whole.shape == (frame.rows, frame.columns) else None
+        return whole if whole.shape == (frame.rows, frame.columns) else None
 
 
 def _decode(path: Path) -> NDArray[Any] | None:
     from pydicom import dcmread
 
-    plain = headers.pixels(path)
-    if plain is not None:
-        return plain
     try:
+        plain = headers.pixels(path)
+        if plain is not None:
+            return plain
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return np.asarray(dcmread(path, specific_tags=list(_PIXEL_TAGS)).pixel_array)
@@ -104,33 +104,66 @@ class Placing:
     slice: int
     residual: float
 
-    def plane(self, volume: NDArray[Any]) -> Array:
-        """(rows, columns) values of `volume` (i, j, k) under this frame, in the frame's own row and column order."""
-        r, c = np.meshgrid(np.arange(self.frame.rows), np.arange(self.frame.columns), indexing="ij")
-        i, j, k = (self.origin[a] + self.down[a] * r + self.right[a] * c for a in range(3))
-        return np.asarray(volume[i, j, k], dtype=np.float64)
+    def plane(self, volume: NDArray[Any]) -> NDArray[Any]:
+        """(rows, columns) values of `volume` (i, j, k) under this frame, in the frame's own row and column order, of the volume's own type."""
+        i, j = int(np.argmax(np.abs(self.down))), int(np.argmax(np.abs(self.right)))
+        where: list[Any] = [int(n) for n in self.origin]
+        where[i], where[j] = slice(None, None, int(self.down[i])), slice(None, None, int(self.right[j]))
+        cut: NDArray[Any] = volume[tuple(where)]
+        return cut if i < j else cut.T
 
 
 def place(frame: Frame, affine: Array, shape: Sequence[int]) -> Placing | None:
     """Where `frame` lies in the grid (`affine` voxel -> mm RAS, `shape` (i, j, k)), or None when it is not one of its planes (1 % of a voxel)."""
-    if frame.position is None:
-        return None
-    inverse = np.linalg.inv(affine)
-    corners = frame.corners() @ inverse[:3, :3].T + inverse[:3, 3]
+    return next(iter(place_all([frame], affine, shape)), None)
+
+
+def place_all(frames: Sequence[Frame], affine: Array, shape: Sequence[int]) -> list[Placing]:
+    """Those of `frames` that are planes of the grid, each with its place; order kept. See `place`."""
+    known = [frame for frame in frames if frame.position is not None]
+    if not known:
+        return []
+    inverse, size = np.linalg.inv(affine), np.array(shape[:3])
+    corners = _corners(known) @ inverse[:3, :3].T + inverse[:3, 3]
     whole = np.rint(corners)
-    residual = float(np.abs(corners - whole).max())
-    size = np.array(shape[:3])
-    if residual > residual_limit(size) or (whole < 0).any() or (whole >= size).any():
+    residuals = np.abs(corners - whole).max(axis=(1, 2))
+    inside = (residuals <= residual_limit(size)) & (whole >= 0).all(axis=(1, 2)) & (whole < size).all(axis=(1, 2))
+    placed = []
+    for n in np.flatnonzero(inside):
+        if (placing := _placing(known[n], whole[n], float(residuals[n]), size)) is not None:
+            placed.append(placing)
+    return placed
+
+
+def _corners(frames: Sequence[Frame]) -> Array:
+    """(frame, 4, 3) centres of the corner pixels, in mm RAS, in the order of `Frame.corners`."""
+    position = np.array([frame.position for frame in frames])
+    right = np.array([frame.right for frame in frames]) * np.array([[frame.spacing[1] * (frame.columns - 1)] for frame in frames])
+    down = np.array([frame.down for frame in frames]) * np.array([[frame.spacing[0] * (frame.rows - 1)] for frame in frames])
+    return np.stack([position, position + right, position + down, position + right + down], axis=1)
+
+
+def _placing(frame: Frame, corners: Array, residual: float, size: NDArray[Any]) -> Placing | None:
+    """The place of a frame whose corners fall on the voxels `corners`, or None where it does not cover a whole plane of the grid."""
+    first, last_column, last_row = corners[0].tolist(), corners[1].tolist(), corners[2].tolist()
+    right, across = _step(first, last_column, frame.columns, size)
+    down, along = _step(first, last_row, frame.rows, size)
+    if right is None or down is None or across == along:
         return None
-    right = (whole[1] - whole[0]) / max(frame.columns - 1, 1)
-    down = (whole[2] - whole[0]) / max(frame.rows - 1, 1)
-    axes = {int(np.argmax(np.abs(right))), int(np.argmax(np.abs(down)))}
-    across = {0, 1, 2} - axes
-    unit = all(abs(np.abs(step).max() - 1) < 1e-9 and np.count_nonzero(step) == 1 for step in (right, down))
-    covers = unit and size[int(np.argmax(np.abs(right)))] == frame.columns and size[int(np.argmax(np.abs(down)))] == frame.rows
-    if len(across) != 1 or not covers:
-        return None
-    return Placing(frame, whole[0].astype(np.int64), right.astype(np.int64), down.astype(np.int64), int(whole[0][across.pop()]), residual)
+    origin = np.array(first, dtype=np.int64)
+    return Placing(frame, origin, right, down, int(first[3 - across - along]), residual)
+
+
+def _step(first: Sequence[float], last: Sequence[float], count: int, size: NDArray[Any]) -> tuple[NDArray[np.int64] | None, int]:
+    """Unit step from one corner to the next and its axis; None where it is not one voxel a pixel along one axis, from one side of the grid to the other."""
+    steps = [(b - a) / max(count - 1, 1) for a, b in zip(first, last, strict=True)]
+    axis = max(range(3), key=lambda a: abs(steps[a]))
+    others = [abs(steps[a]) for a in range(3) if a != axis]
+    if abs(abs(steps[axis]) - 1) > 1e-9 or any(others) or int(size[axis]) != count:
+        return None, axis
+    unit = np.zeros(3, dtype=np.int64)
+    unit[axis] = 1 if steps[axis] > 0 else -1
+    return unit, axis
 
 
 def residual_limit(size: NDArray[Any]) -> float:

@@ -7,7 +7,9 @@ DICOM PS3.5, sections 7.1 (data elements), 7.5 (sequences), A.1 to A.4 (transfer
 
 from __future__ import annotations
 
+import functools
 import mmap
+import os
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -23,7 +25,9 @@ _LONG = frozenset({b"OB", b"OW", b"OF", b"OD", b"OL", b"OV", b"SQ", b"UC", b"UR"
 _UNDEFINED = 0xFFFFFFFF
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 _MAX_DEPTH = 16
+_FIRST = 32768  # bytes of a file that are read at first: most headers end there
 _PIXELS = b"\xe0\x7f\x10\x00"
+_HEAD, _LENGTH = struct.Struct("<HH2sH"), struct.Struct("<I")
 
 # tag -> (keyword, kind): text lists, whole numbers in binary.
 _WANTED: dict[int, tuple[str, str]] = {
@@ -34,12 +38,14 @@ _WANTED: dict[int, tuple[str, str]] = {
     0x00080070: ("Manufacturer", "text"),
     0x00180081: ("EchoTime", "text"),
     0x00180088: ("SpacingBetweenSlices", "text"),
+    0x00181314: ("FlipAngle", "text"),
     0x0020000E: ("SeriesInstanceUID", "text"),
     0x00200013: ("InstanceNumber", "text"),
     0x00200032: ("ImagePositionPatient", "text"),
     0x00200037: ("ImageOrientationPatient", "text"),
     0x00200052: ("FrameOfReferenceUID", "text"),
     0x00280002: ("SamplesPerPixel", "whole"),
+    0x00280006: ("PlanarConfiguration", "whole"),
     0x00280008: ("NumberOfFrames", "text"),
     0x00280010: ("Rows", "whole"),
     0x00280011: ("Columns", "whole"),
@@ -48,6 +54,9 @@ _WANTED: dict[int, tuple[str, str]] = {
     0x00280103: ("PixelRepresentation", "whole"),
     0x0043102F: ("GEComponent", "whole"),
 }
+
+
+Bytes = bytes | mmap.mmap
 
 
 @dataclass(frozen=True)
@@ -76,23 +85,35 @@ class Head:
 
 def head(path: Path) -> Head | None:
     """The plane attributes of one classic MR file, or None where another reader must look (another object, syntax, or anything odd)."""
-    size = path.stat().st_size
-    if size < 256:
-        return None
-    with path.open("rb") as source, mmap.mmap(source.fileno(), 0, access=mmap.ACCESS_READ) as data:
+    with path.open("rb", buffering=0) as source:
+        size = os.fstat(source.fileno()).st_size
+        if size < 256:
+            return None
+        data = source.read(_FIRST)
         try:
             return _head(data, size)
-        except (struct.error, IndexError, ValueError, UnicodeDecodeError):
-            return None
+        except (_Beyond, struct.error, IndexError, ValueError, UnicodeDecodeError):
+            if len(data) == size:
+                return None
+        # What is asked for may lie farther in, behind a long private group.
+        with mmap.mmap(source.fileno(), 0, access=mmap.ACCESS_READ) as whole:
+            try:
+                return _head(whole, size)
+            except (_Beyond, struct.error, IndexError, ValueError, UnicodeDecodeError):
+                return None
 
 
-def _head(data: mmap.mmap, size: int) -> Head | None:
-    if data[128:132] != b"DICM":
+class _Beyond(Exception):
+    """The walk came to the end of what was read."""
+
+
+def _head(data: Bytes, size: int) -> Head | None:
+    syntax, at = start(data)
+    if not syntax:
         return None
-    syntax, at = _meta(data)
-    if not syntax or syntax == "1.2.840.10008.1.2.2" or syntax == "1.2.840.10008.1.2.1.99":
-        return None
-    values, at = _walk(data, at, size, implicit=syntax == _IMPLICIT)
+    values, at = _walk(data, at, len(data), implicit=syntax == _IMPLICIT)
+    if at + 8 > len(data) and len(data) < size:
+        raise _Beyond
     found = Head(values)
     if found.text("SOPClassUID") != CLASSIC_MR or "MOSAIC" in found.texts("ImageType") or found.text("Manufacturer") == "UIH" or not found.whole("Rows"):
         return None
@@ -104,25 +125,49 @@ def _head(data: mmap.mmap, size: int) -> Head | None:
     return Head(values, short=native and size - at < pixels, native=native)
 
 
+def start(data: Bytes) -> tuple[str, int]:
+    """Transfer syntax and offset of the data set; an empty syntax where this reader must not go on (no preamble, big endian, deflated)."""
+    if data[128:132] != b"DICM":
+        return "", 0
+    syntax, at = _meta(data)
+    return ("", 0) if syntax in {"1.2.840.10008.1.2.2", "1.2.840.10008.1.2.1.99"} else (syntax, at)
+
+
 def pixels(path: Path) -> NDArray[Any] | None:
-    """(rows, columns) stored values of a classic, uncompressed one-sample image whose last element is PixelData; None where another reader must look."""
-    found = head(path)
-    if found is None or not found.native or found.short or found.whole("SamplesPerPixel", 1) != 1 or found.whole("BitsAllocated") not in {8, 16}:
+    """Stored values of an uncompressed image whose last element is PixelData: (rows, columns), more frames first, colour last, as pydicom gives them.
+
+    None where another reader must look: another syntax, 1 or 32 bits, planes of colour, too little data, or anything odd.
+    """
+    if path.stat().st_size < 256:
         return None
-    kind = np.dtype(f"<{'i' if found.whole('PixelRepresentation') else 'u'}{found.whole('BitsAllocated') // 8}")
-    shape = found.whole("Rows"), found.whole("Columns")
-    length = shape[0] * shape[1] * kind.itemsize
-    with path.open("rb") as source:
-        source.seek(-length - 12, 2)
-        tail = source.read()
+    with path.open("rb") as source, mmap.mmap(source.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        try:
+            return _pixels(data, len(data))
+        except (struct.error, IndexError, ValueError, UnicodeDecodeError):
+            return None
+
+
+def _pixels(data: Bytes, size: int) -> NDArray[Any] | None:
+    syntax, at = start(data)
+    if syntax not in {_IMPLICIT, _EXPLICIT}:
+        return None
+    found = Head(_walk(data, at, size, implicit=syntax == _IMPLICIT)[0])
+    samples, bits, planes = found.whole("SamplesPerPixel", 1), found.whole("BitsAllocated"), found.whole("PlanarConfiguration")
+    if bits not in {8, 16} or samples not in {1, 3} or planes:
+        return None
+    kind = np.dtype(f"<{'i' if found.whole('PixelRepresentation') else 'u'}{bits // 8}")
+    frames = int(found.text("NumberOfFrames") or "1")
+    shape = (*((frames,) if frames > 1 else ()), found.whole("Rows"), found.whole("Columns"), *((3,) if samples == 3 else ()))
+    length = int(np.prod(shape)) * kind.itemsize
     # The element's head right before the last `length` bytes: tag, (VR and two zeros,) length.
+    tail = data[size - length - 12 : size - length]
     explicit = tail[:4] == _PIXELS and tail[4:8] in {b"OW\0\0", b"OB\0\0"}
-    if tail[8:12] != struct.pack("<I", length) or not (explicit or tail[4:8] == _PIXELS):
+    if length <= 0 or tail[8:12] != struct.pack("<I", length) or not (explicit or tail[4:8] == _PIXELS):
         return None
-    return np.frombuffer(tail, kind, offset=12).reshape(shape)
+    return np.frombuffer(data[size - length :], kind).reshape(shape)
 
 
-def _meta(data: mmap.mmap) -> tuple[str, int]:
+def _meta(data: Bytes) -> tuple[str, int]:
     """Transfer syntax and offset of the data set; group 2 is explicit little endian."""
     at, syntax = 132, ""
     while True:
@@ -137,28 +182,33 @@ def _meta(data: mmap.mmap) -> tuple[str, int]:
         at = start + length
 
 
-def _walk(data: mmap.mmap, at: int, size: int, *, implicit: bool) -> tuple[dict[str, list[str] | int], int]:
-    """Wanted elements of the top level, and where reading stopped."""
+def _walk(data: Bytes, at: int, size: int, *, implicit: bool) -> tuple[dict[str, list[str] | int], int]:
+    """Wanted elements of the top level, and where reading stopped. One unpacking an element: a series is thousands of files of hundreds of elements."""
     values: dict[str, list[str] | int] = {}
-    last = 0x0028FFFF
+    last, head_of, whole_length = 0x0028FFFF, _HEAD.unpack_from, _LENGTH.unpack_from
     while at + 8 <= size:
-        tag, length, start = _element(data, at, implicit)
+        group, element, vr, length = head_of(data, at)
+        tag, start = group << 16 | element, at + 8
         if tag > last:
             break
+        if implicit:
+            length = whole_length(data, at + 4)[0]
+        elif vr in _LONG:
+            length, start = whole_length(data, start)[0], at + 12
         if length == _UNDEFINED:
             at = _skip(data, start, implicit, 0)
             continue
         if tag in _WANTED:
             keyword, kind = _WANTED[tag]
             raw = data[start : start + length]
-            values[keyword] = _text(raw) if kind == "text" else _whole(raw, implicit or data[at + 4 : at + 6] in {b"US", b"SS"})
+            values[keyword] = _text(raw) if kind == "text" else _whole(raw, implicit or vr in {b"US", b"SS"})
             if keyword == "Manufacturer" and _text(raw) and _text(raw)[0].upper().startswith("GE"):
                 last = 0x0043FFFF
         at = start + length
     return values, at
 
 
-def _element(data: mmap.mmap, at: int, implicit: bool) -> tuple[int, int, int]:
+def _element(data: Bytes, at: int, implicit: bool) -> tuple[int, int, int]:
     """Tag, length of the value, and offset of the value."""
     group, element = struct.unpack_from("<HH", data, at)
     tag = group << 16 | element
@@ -169,7 +219,7 @@ def _element(data: mmap.mmap, at: int, implicit: bool) -> tuple[int, int, int]:
     return tag, struct.unpack_from("<H", data, at + 6)[0], at + 8
 
 
-def _skip(data: mmap.mmap, at: int, implicit: bool, depth: int) -> int:
+def _skip(data: Bytes, at: int, implicit: bool, depth: int) -> int:
     """Offset after a sequence of undefined length whose first item is at `at`."""
     if depth > _MAX_DEPTH:
         raise ValueError("nested too deeply")
@@ -182,7 +232,7 @@ def _skip(data: mmap.mmap, at: int, implicit: bool, depth: int) -> int:
         at = start + length if length != _UNDEFINED else _skip_item(data, start, implicit, depth)
 
 
-def _skip_item(data: mmap.mmap, at: int, implicit: bool, depth: int) -> int:
+def _skip_item(data: Bytes, at: int, implicit: bool, depth: int) -> int:
     while True:
         tag, length, start = _element(data, at, implicit)
         if tag == _ITEM_END:
@@ -190,7 +240,9 @@ def _skip_item(data: mmap.mmap, at: int, implicit: bool, depth: int) -> int:
         at = start + length if length != _UNDEFINED else _skip(data, start, implicit, depth + 1)
 
 
+@functools.lru_cache(maxsize=4096)
 def _text(raw: bytes) -> list[str]:
+    """Values of a text element. Files of a series repeat most of them, so they are kept; nobody changes the list."""
     text = raw.decode("latin-1").strip("\0 ")
     return [part.strip() for part in text.split("\\")] if text else []
 

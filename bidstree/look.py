@@ -44,6 +44,7 @@ class Look:
     body: str = ""
     colour: bool = False
     asl: bool = False
+    transfer: bool | None = None  # magnetisation transfer pulses; None where the header says nothing
     modality: str = "MR"
     facts: Mapping[str, Any] = field(default_factory=dict)
 
@@ -93,6 +94,7 @@ def look(sidecar: Mapping[str, Any], facts: Mapping[str, Any], *, volumes: int =
         body=str(sidecar.get("BodyPartExamined") or facts.get("BodyPartExamined") or "").upper(),
         colour=_number(facts.get("SamplesPerPixel")) == 3,
         asl="ArterialSpinLabelingType" in sidecar or bool(images & {"ASL"}),
+        transfer=_transfer(sidecar, facts),
         modality=str(facts.get("Modality") or sidecar.get("Modality") or "MR").upper(),
         facts=facts,
     )
@@ -131,6 +133,17 @@ def _component(images: frozenset[str], said: str) -> str:
         if said.upper() in codes or images & set(codes):
             return name
     return "phase" if any(code.startswith("PHASE") and code != "PHASE CONTRAST" for code in images) else "mag"
+
+
+def _transfer(sidecar: Mapping[str, Any], facts: Mapping[str, Any]) -> bool | None:
+    """MTState of the sidecar, MagnetizationTransfer of an enhanced header, or the option MT of a classic one (whose absence says nothing)."""
+    if isinstance(sidecar.get("MTState"), bool):
+        return bool(sidecar["MTState"])
+    said = str(facts.get("MagnetizationTransfer") or "").upper()
+    if said:
+        return said not in {"NONE", "NO"}
+    options = _codes(sidecar.get("ScanOptions")) | _codes(facts.get("ScanOptions"))
+    return True if options & {"MT", "MT_GEMS", "MTC"} else None
 
 
 def _agent(facts: Mapping[str, Any]) -> bool | None:

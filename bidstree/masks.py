@@ -47,6 +47,15 @@ LABELS: dict[str, tuple[str, str]] = {
 }
 
 
+def check_labels(data: NDArray[Any], dictionary: Mapping[str, int]) -> None:
+    """Whether the values of a `dseg` are those of its dictionary (name -> value). Raises BidsError `labels_unknown`; names are letters and digits."""
+    values = {int(value) for value in np.unique(data) if value != 0}
+    unknown = values - set(dictionary.values())
+    if unknown or len(set(dictionary.values())) < len(dictionary) or not all(names.alphanumeric(name) == name and name for name in dictionary):
+        reason = f"{len(unknown)} label(s) of the mask are not in its dictionary, or the dictionary names one twice."
+        raise BidsError("labels_unknown", reason, "Say what each value of the mask means, in letters and digits.")
+
+
 @dataclass(frozen=True)
 class Attached:
     """`image`: key of the image it lies on; `volume`: the annotation on that image's own grid; `kind`: mask, dseg or probseg.
@@ -60,21 +69,22 @@ class Attached:
     how: dict[str, Any] = field(default_factory=dict)
 
 
-def attach(mask: Path, images: Mapping[str, Path], *, hint: str = "") -> Attached:
+def attach(mask: Path, images: Mapping[str, Path], *, hint: str = "", prefer: Sequence[str] = ()) -> Attached:
     """Find the image of `images` (key, e.g. its BIDS path -> NIfTI) that `mask` was drawn on, and turn the mask onto its axes.
 
-    `hint`: words that may name the contrast (the file's own name is used beside it, and never repeated anywhere).
+    `hint`: words that may name the contrast (the file's own name is used beside it, and never repeated anywhere). `prefer`: keys that go first, where
+    their grid fits: images that the site says the mask belongs to.
     Raises BidsError `mask_unreadable`, `mask_empty`, `mask_values`, `mask_without_image`, `mask_other_grid` (with both grids in numbers).
     """
-    drawn = _load(mask)
-    kind = _kind(drawn.data)
+    drawn = read(mask)
+    what = kind(drawn.data)
     if not images:
         raise BidsError("mask_without_image", "There is no image in this visit that the mask could belong to.", "Hand in the image together with its mask.")
     grids = {key: _load_grid(path) for key, path in images.items()}
     fits = {key: turn for key, (affine, shape) in grids.items() if (turn := _turn(drawn, affine, shape)) is not None}
     if not fits:
         raise _other_grid(drawn, grids)
-    key = _choose(sorted(fits), f"{mask.name} {hint}")
+    key = next((one for one in prefer if one in fits), None) or _choose(sorted(fits), f"{mask.name} {hint}")
     order, flips, residual = fits[key]
     data = _turned(drawn.data, order, flips)
     how = {
@@ -84,10 +94,11 @@ def attach(mask: Path, images: Mapping[str, Path], *, hint: str = "") -> Attache
         "same_grid": sorted(fits),
         "voxels": int(np.count_nonzero(data)),
     }
-    return Attached(key, Volume(data, grids[key][0]), kind, how)
+    return Attached(key, Volume(data, grids[key][0]), what, how)
 
 
-def _load(path: Path) -> Volume:
+def read(path: Path) -> Volume:
+    """The volume of an annotation. Raises BidsError `mask_unreadable`."""
     try:
         return load(path)
     except SpatialError as error:
@@ -102,7 +113,8 @@ def _load_grid(path: Path) -> tuple[NDArray[np.float64], tuple[int, ...]]:
     return np.asarray(image.affine, dtype=np.float64), tuple(int(n) for n in image.shape[:3])
 
 
-def _kind(data: NDArray[Any]) -> str:
+def kind(data: NDArray[Any]) -> str:
+    """`mask` (one value beside 0), `dseg` (several whole labels) or `probseg` (parts of 1). Raises BidsError `mask_values`, `mask_empty`."""
     if data.ndim != 3:
         raise BidsError("mask_values", "The mask has more than three axes.", "Hand in one volume a mask.")
     values = np.unique(data)
@@ -178,14 +190,15 @@ def _grid_words(affine: NDArray[np.float64], shape: Sequence[int]) -> str:
 
 def label_of(file_name: str) -> tuple[str, str]:
     """(BIDS label, BIDS mask Type) that a file's name suggests; `("ROI", "ROI")` where it suggests nothing. The name itself goes nowhere."""
-    words = re.split(r"[^a-z]+", file_name.lower())
+    # The last word counts: `t2_lesion_sc_seg` is the cord on an image of a lesion.
+    words = re.split(r"[^a-z]+", file_name.lower())[::-1]
     for word in [*words, *(word.removesuffix("seg").removesuffix("mask") for word in words)]:
         if word in LABELS:
             return LABELS[word]
     return ("lesion", "Lesion") if "lesion" in file_name.lower() else ("ROI", "ROI")
 
 
-def path(image: PurePosixPath | str, label: str, rater: str, kind: str = "mask", extension: str = ".nii.gz") -> PurePosixPath:
+def path(image: PurePosixPath | str, label: str, rater: str, what: str = "mask", extension: str = ".nii.gz") -> PurePosixPath:
     """Relative path of an annotation of `image` (a BIDS path), under derivatives/annotations. `label`, `rater`: letters and digits.
 
     `space-SUFFIX` says on which image's grid it lies, so annotations of two contrasts of a visit cannot collide. Raises BidsError `name_not_bids`.
@@ -194,8 +207,11 @@ def path(image: PurePosixPath | str, label: str, rater: str, kind: str = "mask",
     *parts, suffix = source.name.split(".")[0].split("_")
     pairs = dict(part.split("-", 1) for part in parts)
     subject, session = pairs.pop("sub"), pairs.pop("ses", None)
-    entities = {**pairs, "space": suffix, "desc": rater, **({"label": label} if kind == "mask" or label else {})}
-    return PurePosixPath("derivatives", FOLDER) / names.path(subject, session, source.parent.name, kind, entities, extension)
+    allowed = names.rule(source.parent.name, what).allowed
+    # What an annotation's name may not have (mt, flip, inv) tells images of one grid apart all the same: it goes into the name of the space.
+    space = suffix + "".join(f"{key}{pairs.pop(key)}" for key in sorted(set(pairs) - allowed))
+    entities = {**pairs, "space": space, "desc": rater, **({"label": label} if "label" in allowed and (what == "mask" or label) else {})}
+    return PurePosixPath("derivatives", FOLDER) / names.path(subject, session, source.parent.name, what, entities, extension)
 
 
 def sidecar(

@@ -27,7 +27,8 @@ _DWI = _COMMON | {"dir"}
 _FUNC = _COMMON | {"task", "ce", "dir", "echo", "part"}
 _PERF = frozenset({"acq", "rec", "run", "dir", "echo", "part"})
 _MAP = _ANAT - {"part"}
-_LABELLED = frozenset({"space", "res", "label", "desc"})
+# Entities of the image that an annotation may carry on (rules.files.deriv.imaging), by datatype.
+_ANNOTATED = {"anat": _ANAT | {"echo"}, "dwi": _DWI | {"part"}, "func": _FUNC}
 
 
 @dataclass(frozen=True)
@@ -90,8 +91,8 @@ def path(label: str, session: str | None, datatype: str, suffix: str, entities: 
 
 
 def _check(label: str, session: str | None, datatype: str, suffix: str, entities: Mapping[str, str | int]) -> None:
-    rule = _rule(datatype, suffix)
-    wrong = sorted(set(entities) - rule.allowed) + [f"{key} missing" for key in sorted(rule.required - set(entities))]
+    known = rule(datatype, suffix)
+    wrong = sorted(set(entities) - known.allowed) + [f"{key} missing" for key in sorted(known.required - set(entities))]
     values = {"sub": label, **({"ses": session} if session else {}), **{key: str(value) for key, value in entities.items()}}
     for key, value in values.items():
         pattern = _INDEX if key in _INDICES else _ALNUM
@@ -101,11 +102,10 @@ def _check(label: str, session: str | None, datatype: str, suffix: str, entities
         raise BidsError("name_not_bids", f"BIDS {EDITION} has no {datatype}/{suffix} with this: {', '.join(wrong)}.", "Correct the entities or the contrast.")
 
 
-def _rule(datatype: str, suffix: str) -> Rule:
-    if suffix in ANNOTATIONS:
-        allowed = frozenset().union(*(rule.allowed for (kind, _), rule in RULES.items() if kind == datatype))
-        if allowed:
-            return Rule(allowed | _LABELLED)
+def rule(datatype: str, suffix: str) -> Rule:
+    """The rule for a suffix (annotations included). Raises BidsError `name_not_bids` where there is none."""
+    if suffix in ANNOTATIONS and datatype in _ANNOTATED:
+        return Rule(_ANNOTATED[datatype] | {"space", "res", "desc"} | ({"label"} if suffix != "dseg" else set()))
     if (datatype, suffix) not in RULES:
         raise BidsError("name_not_bids", f"BIDS {EDITION} knows no raw image {datatype}/{suffix}.", "Choose a suffix that docs/reference/bids.md lists.")
     return RULES[(datatype, suffix)]

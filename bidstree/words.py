@@ -15,6 +15,9 @@ LOCALIZER = r" (aa ?(head|spine|hirn)?.{0,6}scout|scout|locali[sz]er|survey|loc|
 POST = r" (post|gd|gad|gado|gadolin\w*|contrast|contraste|km|\+ ?km|mit km|nach km|ce|postcontrast|post ?gad\w*|postgd|mdc|spost)\b| \+c | c\+ "
 PRE = r" (pre|precontrast|nativ|native|ohne km|without|wo|non ?contrast|unenhanced|pregd|pre ?gad\w*)\b"
 
+MT_ON = r" (mt ?1|mtc? ?(pulse )?on|with mt)\b"
+MT_OFF = r" (mt ?0|mtc? ?(pulse )?off|no ?mt|without mt)\b"
+
 # (pattern, datatype, suffix, entities), the first that matches wins: the particular before the general.
 VOCABULARY: tuple[tuple[str, str, str, dict[str, str | int]], ...] = (
     (r" (mp2rage|mp2 rage)", "anat", "MP2RAGE", {}),
@@ -23,8 +26,9 @@ VOCABULARY: tuple[tuple[str, str, str, dict[str, str | int]], ...] = (
     (r" (stir|t2 ?stir)\b", "anat", "T2w", {"acq": "stir"}),
     (r" (gre )?(field ?map\w*|fieldmap|fmap|b0 ?map|gre field|field mapping)", "fmap", "", {}),
     (r" (asl|pcasl|pasl|casl|3dpcasl|3dasl|arterial spin|perfusion asl)\b", "perf", "asl", {}),
+    (r" (mtr|mt ?(on|off|0|1)|mtc ?(on|off)|mt ?(pulse )?(on|off)|no ?mt|without mt|with mt)\b", "anat", "MTR", {}),
     (r" (sbref|sb ref)\b", "", "sbref", {}),
-    (r" (dwi|dti|diff\w*|hardi|noddi|dsi|tensor|ep2d diff|trace\w*|diffusion)", "dwi", "dwi", {}),
+    (r" (dwi|dti|dmri|diff\w*|hardi|noddi|dsi|tensor|ep2d diff|trace\w*|diffusion)", "dwi", "dwi", {}),
     (r" (swi|swan|suscept\w*|venobold|swip|qsm)", "anat", "T2starw", {"acq": "swi"}),
     (r" (bold|fmri|epi fmri|fcmri|rest|resting|rsfmri|task|func)\b", "func", "bold", {}),
     (r" (tof|angio\w*|mra)\b", "anat", "angio", {}),

@@ -9,11 +9,7 @@ import pytest
 
 from bidstree import convert
 from bidstree.convert import Conversion
-
-
-def folders(root: Path) -> list[Path]:
-    """Folders that hold files directly, sorted."""
-    return sorted(path for path in root.rglob("*") if path.is_dir() and any(one.is_file() for one in path.iterdir()))
+from tests.bidstree.known import folders
 
 
 @pytest.fixture(scope="session")

@@ -8,32 +8,7 @@ import pytest
 
 from bidstree import classify, names, physics
 from bidstree.convert import Conversion
-
-# Every series of the shared data whose name its source gives or whose protocol leaves no doubt.
-KNOWN = {
-    "d2n_compressed": {"FLAIR"},
-    "d2n_ge/ge/anatomical": {"T1w"},
-    "d2n_hitachi_hyperfine/hyperfine": {"FLAIR"},
-    "d2n_hitachi_hyperfine/hitachi": {"PDw"},
-    "ge_bold": {"bold"},
-    "ge_dwi": {"dwi"},
-    "ge_t1w_3d_deidentified": {"T1w"},
-    "philips_dwi": {"dwi", "trace"},
-    "philips_enh_fieldmap_face": {"magnitude1", "magnitude2", "phase1", "phase2"},
-    "philips_t1w_3d_face": {"T1w"},
-    "siemens_bold": {"bold"},
-    "siemens_enh_xa30/11": {"ADC"},
-    "siemens_enh_xa30/14": {"colFA"},
-    "siemens_enh_xa30/16": {"S0map"},
-    "siemens_enh_xa30/5": {"T1w"},
-    "siemens_enh_xa30/8": {"magnitude1", "magnitude2"},
-    "siemens_enh_xa30/9": {"phasediff"},
-    "siemens_fieldmap/2": {"magnitude1", "magnitude2"},
-    "siemens_fieldmap/3": {"phasediff"},
-    "siemens_t1w_2d_face": {"T1w"},
-    "t1w_3d_defaced_poorheader": {"T1w"},
-    "uih_dwi": {"dwi"},
-}
+from tests.bidstree.known import NAMES
 
 
 def named(image: Any, facts: dict[str, Any] | None = None) -> classify.Contrast:
@@ -42,7 +17,7 @@ def named(image: Any, facts: dict[str, Any] | None = None) -> classify.Contrast:
 
 
 def test_every_known_series_is_named_rightly_and_without_review(converted: dict[str, Conversion]) -> None:
-    for start, suffixes in KNOWN.items():
+    for start, suffixes in NAMES.items():
         images = [image for name, done in converted.items() if name.startswith(start) for image in done.images]
         answers = [named(image) for image in images]
         assert {one.suffix for one in answers} == suffixes, start
@@ -50,7 +25,7 @@ def test_every_known_series_is_named_rightly_and_without_review(converted: dict[
 
 
 def test_what_is_not_certain_goes_to_review_and_never_gets_a_wrong_name(converted: dict[str, Conversion]) -> None:
-    unknown = [image for name, done in converted.items() if not name.startswith(tuple(KNOWN)) for image in done.images]
+    unknown = [image for name, done in converted.items() if not name.startswith(tuple(NAMES)) for image in done.images]
     answers = {(one.suffix, one.code) for one in map(named, unknown) if one.review}
     # An EPI that hides its gradients, and a perfusion scan whose labelling nobody wrote down.
     assert answers == {("bold", "ok"), ("", "perfusion_incomplete")}
@@ -175,3 +150,56 @@ def test_a_name_whose_required_fields_are_missing_is_not_given() -> None:
     phase = {**GR, "ImageType": ["ORIGINAL", "PRIMARY", "P"], "SeriesDescription": "gre_field_mapping", "EchoNumbers": 2}
     assert classify.contrast({"EchoTime1": 0.005, "EchoTime2": 0.007}, phase).suffix == "phasediff"
     assert classify.contrast({"EchoTime": 0.007}, phase).code == "fields_missing"
+
+
+MGE = {"ScanningSequence": "GR", "SequenceVariant": "SP", "RepetitionTime": 0.04, "FlipAngle": 15, "MRAcquisitionType": "3D"}
+
+
+def test_echoes_of_one_series_are_one_multi_echo_image_and_a_single_echo_is_not() -> None:
+    sidecars = [{**MGE, "EchoTime": value} for value in (0.021, 0.005, 0.013)]
+    answers = [classify.contrast(one, {}) for one in sidecars]
+    done = classify.together(answers, sidecars)
+    assert [(one.suffix, one.entities["echo"], one.review) for one in done] == [("MEGRE", 3, False), ("MEGRE", 1, False), ("MEGRE", 2, False)]
+    for one in done:
+        names.path("x", "m00", one.datatype, one.suffix, one.entities, ".nii.gz")
+    assert classify.together(answers[:1], sidecars[:1]) == answers[:1]
+
+
+def test_magnitude_and_phase_of_an_echo_share_its_number_and_susceptibility_keeps_its_kind() -> None:
+    kinds = [["ORIGINAL", "PRIMARY", "M"], ["ORIGINAL", "PRIMARY", "P"]]
+    sidecars = [{**MGE, "EchoTime": te, "ImageType": kind} for te in (0.007, 0.020) for kind in kinds]
+    done = classify.together([classify.contrast(one, {"SeriesDescription": "SWI"}) for one in sidecars], sidecars)
+    assert [(one.suffix, one.entities["echo"], one.entities["part"], one.entities["acq"]) for one in done] == [
+        ("MEGRE", 1, "mag", "swi"),
+        ("MEGRE", 1, "phase", "swi"),
+        ("MEGRE", 2, "mag", "swi"),
+        ("MEGRE", 2, "phase", "swi"),
+    ]
+
+
+def test_field_map_magnitudes_are_no_multi_echo_image(converted: dict[str, Conversion]) -> None:
+    images = converted["siemens_fieldmap/2_gre_field_magph"].images
+    answers = [named(image) for image in images]
+    assert classify.together(answers, [image.sidecar for image in images]) == answers
+
+
+@pytest.mark.parametrize(
+    ("words", "more", "state", "review"),
+    [
+        ("gre mt1", {}, "on", False),
+        ("gre mt0", {}, "off", False),
+        ("MT on", {"ScanOptions": "MT"}, "on", False),
+        ("MTR", {"MagnetizationTransfer": "NONE"}, "off", False),
+        ("MT off", {"ScanOptions": "MT"}, "on", True),  # header and words contradict each other
+        ("MTR", {}, "on", True),  # nobody says which
+    ],
+)
+def test_magnetisation_transfer_says_which_of_the_pair(words: str, more: dict[str, Any], state: str, review: bool) -> None:
+    one = classify.contrast({}, {**GR, "EchoTime": 2, "RepetitionTime": 30, "FlipAngle": 9, "SeriesDescription": words, **more})
+    assert (one.suffix, one.entities["mt"], one.fields["MTState"], one.review) == ("MTR", state, state == "on", review)
+
+
+def test_an_agent_once_given_is_expected_in_every_later_image_of_the_visit() -> None:
+    visit = [(2, "T1w", False), (5, "T1w", True), (6, "T2w", False), (7, "FLAIR", False), (8, "T1w", True)]
+    assert classify.agent_forgotten(visit) == [3]
+    assert classify.agent_forgotten([(number, suffix, False) for number, suffix, _ in visit]) == []

@@ -2,37 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from pathlib import Path
-from typing import Any
 
-import nibabel as nib
 import numpy as np
 import pytest
 
 from bidstree import convert
-from bidstree.convert import Conversion, Converted
-
-# The only folders that may be refused, with the reason that holds: one slice is no volume; four series of one visit in one folder are not one series.
-REFUSED = {"d2n_ge/ge/anatomical/001_single_slice": "too_few_slices", "siemens_visit_face": "several_series"}
-
-
-def stored(path: Path) -> Any:
-    return np.asanyarray(nib.load(path).dataobj.get_unscaled())
-
-
-def expected(mri: Path) -> dict[str, list[dict[str, Any]]]:
-    folders: dict[str, list[dict[str, Any]]] = json.loads((mri / "expected_dcm2niix.json").read_text())["folders"]
-    return folders
-
-
-def equals(image: Converted, one: dict[str, Any]) -> bool:
-    loaded = nib.load(image.nifti)
-    voxels = stored(image.nifti)
-    voxels = voxels if voxels.dtype.fields else voxels.astype(np.float64 if one["dtype"].startswith("[") else one["dtype"])
-    values = hashlib.sha256(voxels.tobytes()).hexdigest()[:32]
-    return list(loaded.shape) == one["shape"] and bool(np.allclose(loaded.affine, one["affine"], atol=2e-3)) and values == one["sha256_raw"]
+from bidstree.convert import Conversion
+from tests.bidstree.known import REFUSED, equals, expected, references, same_image
 
 
 def test_every_folder_is_converted_or_refused_for_the_reason_that_holds(converted: dict[str, Conversion]) -> None:
@@ -57,7 +34,7 @@ def test_images_are_voxel_for_voxel_the_expected_ones(mri: Path, converted: dict
             # The Philips series: dcm2niix writes 16 volumes, and all 17 again; we keep the 17th alone.
             if name.startswith("philips_dwi") and image.measures["volumes"] == 1:
                 continue
-            assert any(equals(image, one) for one in known[name.split("/")[0]]), name
+            assert any(equals(image.nifti, one) for one in known[name.split("/")[0]]), name
             checked += 1
     assert checked >= 40
 
@@ -66,12 +43,9 @@ def test_images_equal_the_references_that_the_sources_ship(mri: Path, converted:
     """Independent of any dcm2niix of ours: NIfTI that other people made and published."""
     found = 0
     for case in sorted(path for path in (mri / "ref").iterdir() if path.is_dir()):
-        ours = [image for name, done in converted.items() if name.split("/")[0] == case.name for image in done.images]
-        for reference in sorted([*case.glob("*.nii"), *case.glob("*.nii.gz")]):
-            theirs = nib.load(reference)
-            same = [nib.load(image.nifti) for image in ours if nib.load(image.nifti).shape == theirs.shape]
-            same = [image for image in same if np.allclose(image.affine, theirs.affine, atol=0.01) and image.get_data_dtype() == theirs.get_data_dtype()]
-            assert any(np.asanyarray(image.dataobj).tobytes() == np.asanyarray(theirs.dataobj).tobytes() for image in same), reference.name
+        ours = [image.nifti for name, done in converted.items() if name.split("/")[0] == case.name for image in done.images]
+        for reference in references(mri, case.name):
+            assert any(same_image(one, reference) for one in ours), reference.name
             found += 1
     assert found >= 25
 

@@ -1,0 +1,107 @@
+"""What a person decided once is not asked again: an answer is remembered for one site and one protocol, and for nothing else.
+
+A protocol is known again by what its sequence is (kind, times, angle, image type, dimensions, words of its descriptions), put through a keyed hash, so the
+memory holds no word that anybody typed. The memory is a JSON file; a registry may keep the same rows in a table. A correction that BIDS has no name for,
+or whose fields are not on the list, is refused when it is made, not when it is used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from bidstree import names, perfusion, sidecar
+from bidstree.classify import Contrast
+from bidstree.errors import BidsError
+from bidstree.look import look
+
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Correction:
+    """What an image of a protocol is. `code` other than `ok` keeps it out (`localizer`, `derived_map`); `context`: words of ASL volumes, as a pattern."""
+
+    datatype: str = ""
+    suffix: str = ""
+    entities: dict[str, str | int] = field(default_factory=dict)
+    fields: dict[str, Any] = field(default_factory=dict)
+    code: str = "ok"
+    context: tuple[str, ...] = ()
+
+
+def fingerprint(site: str, given: Mapping[str, Any], facts: Mapping[str, Any], *, volumes: int = 1, key: bytes = b"") -> str:
+    """32 hex digits for (site, protocol). `given`, `facts`: as for `classify.contrast`.
+
+    `key` (at most 64 bytes) is the registry's own: without it nobody can try words against the digits.
+    """
+    m = look(given, facts, volumes=volumes)
+    times = [None if value is None else float(f"{value:.3g}") for value in (m.te, m.tr, m.ti, m.flip)]
+    sets = [sorted(one) for one in (m.sequence, m.variant, m.options, m.image_type)]
+    value = [VERSION, site, m.words.strip(), times, sets, m.dimension, m.component, m.name, volumes > 1, m.agent is True]
+    return hashlib.blake2b(json.dumps(value, separators=(",", ":")).encode(), key=key, digest_size=16).hexdigest()
+
+
+def check(correction: Correction) -> Correction:
+    """The correction itself, if it can be used. Raises BidsError `name_not_bids`, `correction_not_listed`."""
+    if correction.code != "ok":
+        if correction.code not in {"localizer", "derived_map", "secondary_capture"}:
+            raise BidsError("correction_not_listed", "A correction names the contrast or keeps the image out.", "Choose one of the answers offered.")
+        return correction
+    usual: dict[str, str | int] = {"task": "unnamed", "mt": "on"}
+    required = {key: usual.get(key, 1) for key in names.rule(correction.datatype, correction.suffix).required}
+    names.path("x", None, correction.datatype, correction.suffix, {**required, **correction.entities}, ".nii.gz")
+    if set(sidecar.clean(correction.fields)) != set(correction.fields):
+        raise BidsError("correction_not_listed", "A correction sets a field that is not on the list.", "Leave the field out; `sidecar.FIELDS` has the list.")
+    return correction
+
+
+def apply(answer: Contrast, correction: Correction | None, given: Mapping[str, Any], *, volumes: int = 1) -> Contrast:
+    """The answer after the correction: certain, and the old one kept among the candidates; the answer itself where there is none."""
+    if correction is None:
+        return answer
+    if correction.code != "ok":
+        why = "Kept out by a person's decision on this protocol."
+        return replace(answer, datatype="", suffix="", entities={}, confidence=1.0, words=why, code=correction.code)
+    same = (answer.datatype, answer.suffix) == (correction.datatype, correction.suffix)
+    entities = {**(answer.entities if same else {}), **correction.entities}
+    fields = {**answer.fields, **correction.fields}
+    done = Contrast(correction.datatype, correction.suffix, entities, 1.0, "A person's decision on this protocol.", fields=fields, candidates=answer.candidates)
+    if correction.suffix != "asl":
+        return done
+    context = perfusion.repeat(correction.context, volumes) if correction.context else None
+    lacking = perfusion.missing({**given, **fields}, context, volumes)
+    if lacking:
+        why = f"BIDS needs the labelling of every volume and its delays, which are not told: {', '.join(lacking)}."
+        return replace(done, datatype="", suffix="", entities={}, confidence=0.9, words=why, code="perfusion_incomplete")
+    return replace(done, context=tuple(context or ()))
+
+
+class Memory:
+    """Corrections in a JSON file: fingerprint -> correction. `of` asks, `remember` writes (whole, by one rename)."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.rows: dict[str, Correction] = {}
+        if path.exists():
+            try:
+                loaded = json.loads(path.read_text(encoding="utf-8"))["corrections"]
+                self.rows = {print_: check(Correction(**{**row, "context": tuple(row.get("context", ()))})) for print_, row in loaded.items()}
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                raise BidsError("corrections_unreadable", "The file of corrections cannot be read.", "Restore it from a copy, or begin a new one.") from error
+
+    def of(self, print_: str) -> Correction | None:
+        """What is remembered for this fingerprint."""
+        return self.rows.get(print_)
+
+    def remember(self, print_: str, correction: Correction) -> None:
+        """Keep a correction; a later one for the same protocol takes its place. Raises as `check`."""
+        self.rows[print_] = check(correction)
+        value = {"version": VERSION, "corrections": {name: asdict(row) for name, row in sorted(self.rows.items())}}
+        fresh = self.path.with_name(self.path.name + ".new")
+        fresh.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+        fresh.replace(self.path)
