@@ -18,6 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from deid.identifying import initials_pattern, number_pattern, value_pattern
+from deid.manners import Manner
 from deid.spellings import fold_same_length, name_parts
 from deid.vocabulary import is_common, is_term, is_vocabulary, short_terms, vocabulary
 
@@ -97,9 +98,9 @@ class Scrubber:
     """Cleans text of the values that one file's (or one participant's) identifying elements carry. Remembers what it cleaned, so a series costs as much as
     a slice."""
 
-    def __init__(self, names: frozenset[str], others: frozenset[str] = frozenset(), sought: Callable[[str], bool] | None = None) -> None:
+    def __init__(self, names: frozenset[str], others: frozenset[str] = frozenset(), sought: Callable[[str, Manner], bool] | None = None) -> None:
         """names: person names as they stand in PN elements; others: identifiers, places, numbers, dates; sought: whether the last gate would find a removed
-        value in what a machine says."""
+        value in a text read in that manner."""
         self._sought = sought
         self._numbers = tuple(filter(None, [number_pattern(others)]))
         self._names = tuple(filter(None, [initials_pattern(names), value_pattern(names, others)]))
@@ -127,12 +128,12 @@ class Scrubber:
         text, unknown = _unknown_words(text, gone, free)
         return Cleaned(_tidy(text) if gone else text.strip(), tuple(piece for piece in (g.strip(" \0") for g in gone) if piece), unknown)
 
-    def is_sought(self, number: str) -> bool:
+    def is_sought(self, number: str, manner: Manner = "bytes") -> bool:
         """Whether the last gate would find a removed value in a number (or several, or a word) of a machine: then that number goes, and not the file.
 
         A number of fewer than four digits before its point is none that the gate looks for, nor a day.
         """
-        return self._sought is not None and _FOUR_DIGITS.search(number) is not None and self._sought(number)
+        return self._sought is not None and _FOUR_DIGITS.search(number) is not None and self._sought(number, manner)
 
     def carries(self, text: str) -> bool:
         """Whether any identifying value stands in the text."""

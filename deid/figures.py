@@ -42,7 +42,7 @@ def why_not(work: Context, element: Element) -> str:
         parts = [part.strip(" ") for part in value.decode("latin-1").rstrip(" \0").split("\\")]
         if any(part and not form.match(part) for part in parts):
             return "not a number"
-        if any(len(part) >= 5 and work.scrub.is_sought(part) for part in parts):
+        if any(len(part) >= 5 and work.scrub.is_sought(part, "numbers") for part in parts):
             return "a number that identifies"
         numbers = [float(part) for part in parts if len(part) > 5]
         return "a number that identifies" if any(_identifies(work, n) or (abs(n) >= LARGEST and n == int(n)) for n in numbers if abs(n) < 1e300) else ""

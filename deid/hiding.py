@@ -169,7 +169,7 @@ def on_sheets(places: Sequence[tuple[Path, int]], box: Box, look: Callable[[Path
     across, down = max(1, SHEET // wide), max(1, SHEET // high)
     for start in range(0, len(places), across * down):
         some = places[start : start + across * down]
-        sheet = np.zeros((down * high, across * wide, 3), np.uint8)
+        sheet = np.zeros((-(-len(some) // across) * high, min(across, len(some)) * wide, 3), np.uint8)
         for n, place in enumerate(some):
             y, x = n // across * high, n % across * wide
             sheet[y : y + high - GAP, x : x + wide - GAP] = look(*place)[top:bottom, left:right]

@@ -51,19 +51,21 @@ class PixelVerdict:
 
 @dataclass(slots=True)
 class _Search:
-    """The state of one search: what was read, what was found, what cannot be judged."""
+    """The state of one search: what was read (and what on the picture as it is), what was found, what cannot be judged."""
 
     shelf: Shelf
     find: Finder
     found: Found = field(default_factory=lambda: defaultdict(dict))
     looked: dict[tuple[Path, int], bool] = field(default_factory=dict)
+    plain: dict[tuple[Path, int], list[Box]] = field(default_factory=dict)
     codes: dict[Path, str] = field(default_factory=dict)
 
     def read(self, path: Path, frame: int, strict: bool = False) -> list[Box]:
         """Boxes of writing on one frame, read once."""
         if (path, frame) not in self.looked:
             self.looked[path, frame] = strict
-            self.note(path, frame, self.find(self.shelf.view(path, frame), strict))
+            self.plain[path, frame] = self.find(self.shelf.view(path, frame), strict)
+            self.note(path, frame, self.plain[path, frame])
         return self.found[path].get(frame, [])
 
     def note(self, path: Path, frame: int, boxes: Iterable[Box]) -> None:
@@ -130,6 +132,7 @@ def _group(search: _Search, group: Group) -> None:
         _newcomer(search, group, one, get)
     for stretch in stretches if count > 1 else []:
         _stretch(search, group, stretch, get)
+    _echoes(search, group)
     _same_places(search, group)
     for n in range(count):
         path, frame = shelf.where(group, n)
@@ -205,6 +208,26 @@ def _covered(box: Box, others: Iterable[Box]) -> bool:
     top, left, bottom, right = box
     area = max(1, (bottom - top) * (right - left))
     return any(max(0, min(bottom, b) - max(top, t)) * max(0, min(right, r) - max(left, le)) >= area / 2 for t, le, b, r in others)
+
+
+def _echoes(search: _Search, group: Group) -> None:
+    """Forget what is not on a slice but on its neighbour: bright writing on one slice shows in the novelty of the next as what is missing there.
+
+    That is so where the neighbour's picture can be read at that place, and the slice's own cannot, neither the whole nor the cut-out.
+    """
+    places = [search.shelf.where(group, n) for n in range(len(group.slices))]
+    for n, (path, frame) in enumerate(places):
+        for box in list(search.found[path].get(frame, [])):
+            around = [(other, at) for other, at in places[max(0, n - 1) : n + 2] if (other, at) != (path, frame)]
+            twins = [place for place in around if _covered(box, search.found[place[0]].get(place[1], []))]
+            if not twins or _covered(box, search.plain.get((path, frame), [])) or _reads(search, (path, frame), box):
+                continue
+            if any(_reads(search, place, box) for place in twins):
+                search.found[path][frame].remove(box)
+
+
+def _reads(search: _Search, place: tuple[Path, int], box: Box) -> bool:
+    return bool(hiding.at_place(search.shelf.view(*place), box, search.find))
 
 
 def _same_places(search: _Search, group: Group) -> None:

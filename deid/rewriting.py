@@ -44,7 +44,7 @@ def _scrubber(names: frozenset[str], others: frozenset[str], removed: frozenset[
     def needles() -> Needles:
         return Needles(removed | names | others)
 
-    return descriptors.Scrubber(names, others, lambda text: bool(needles().hits(text, "bytes")))
+    return descriptors.Scrubber(names, others, lambda text, manner: bool(needles().hits(text, manner)))
 
 
 class Work:

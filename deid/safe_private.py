@@ -19,6 +19,7 @@ from deid.asc_protocol import SAFE_TEXT
 from deid.descriptors import Scrubber
 from deid.dictionary import private_dictionaries
 from deid.elements import Element
+from deid.manners import Manner
 
 HERE = Path(__file__).resolve().parent / "profiles"
 KINDS = ("number", "long", "term", "fact", "items", "csa", "phoenix", "ge_block", "ge_user")
@@ -82,7 +83,7 @@ def checked(element: Element, kind: str, codecs: tuple[str, ...], scrub: Scrubbe
     if kind != "fact":
         return element if all(_is_number_or_term(p, scrub) for p in parts) else None
     fresh = [scrub.clean(p, free=False).text if SAFE_TEXT.match(p) else "" for p in parts]
-    fresh = ["" if scrub.is_sought(p) else p for p in fresh]
+    fresh = ["" if scrub.is_sought(p, "text") else p for p in fresh]
     if fresh == parts:
         return element
     return Element(element.tag, vr, values.encode_text(fresh)) if any(fresh) else None
@@ -109,7 +110,8 @@ def _is_quantity(element: Element, long: bool, scrub: Scrubber) -> bool:
         return False
     if not long and any(_is_seconds_of_our_time(n) for n in found):
         return False
-    return element.vr not in ("UL", "SL", "UV", "SV") or not any(abs(n) > 1e5 and _is_somebodys(f"{n:.0f}", scrub) for n in found)
+    large = [f"{n:.0f}" for n in found if abs(n) > 1e5] if element.vr in ("UL", "SL", "UV", "SV") else []
+    return not any(dates.reads_as_a_day(n) or scrub.carries(n) for n in large)
 
 
 def _is_real(number: float, vr: str) -> bool:
@@ -121,7 +123,7 @@ def _is_decimal(raw: bytes, long: bool, scrub: Scrubber) -> bool:
     """Whether a decimal or integer string is one: no day, no number of nine digits (but where the list says so), none of the file's own identifiers."""
     if not values.NUMBER_TEXT.match(raw) or (not long and _LONG.search(_FRACTION.sub(b"", raw))):
         return False
-    return not any(len(part) >= 5 and _is_somebodys(part.strip(), scrub) for part in raw.decode("latin-1").strip(" \0").split("\\"))
+    return not any(len(part) >= 5 and _is_somebodys(part.strip(), scrub, "numbers") for part in raw.decode("latin-1").strip(" \0").split("\\"))
 
 
 def _is_seconds_of_our_time(number: float) -> bool:
@@ -129,8 +131,8 @@ def _is_seconds_of_our_time(number: float) -> bool:
     return 631_152_000 <= number <= 2_208_988_800
 
 
-def _is_somebodys(text: str, scrub: Scrubber) -> bool:
-    return dates.reads_as_a_day(text) or scrub.carries(text) or scrub.is_sought(text)
+def _is_somebodys(text: str, scrub: Scrubber, manner: Manner = "text") -> bool:
+    return dates.reads_as_a_day(text) or scrub.carries(text) or scrub.is_sought(text, manner)
 
 
 def _names_someone(part: str, scrub: Scrubber) -> bool:

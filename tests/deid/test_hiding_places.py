@@ -54,27 +54,30 @@ def judge(tools: tuple[Any, Any], made: Any, out: Path) -> Any:
     return tools[1].score(made, out)
 
 
+@pytest.fixture(scope="module")
+def score(tools: tuple[Any, Any], made: Any, cleaned: Path) -> Any:
+    """What the judge says of the cleaned hospital."""
+    return judge(tools, made, cleaned)
+
+
 def test_every_planted_value_is_in_the_file_it_was_planted_in(tools: tuple[Any, Any], made: Any) -> None:
     assert sum(len(one.tokens) for one in made.files) > 10_000
     assert len({token.place for one in made.files for token in one.tokens}) > 50
     assert [(token.place, token.detail) for token in tools[1].unplanted(made)] == []
 
 
-def test_nothing_planted_is_left(tools: tuple[Any, Any], made: Any, cleaned: Path) -> None:
-    score = judge(tools, made, cleaned)
+def test_nothing_planted_is_left(score: Any) -> None:
     assert score.where == []
     assert score.left.total() == 0 < score.planted.total()
 
 
-def test_every_image_is_written_and_every_document_refused(tools: tuple[Any, Any], made: Any, cleaned: Path) -> None:
-    score = judge(tools, made, cleaned)
+def test_every_image_is_written_and_every_document_refused(made: Any, score: Any) -> None:
     assert score.missing == []
     assert score.written == score.cleanable > 90
     assert score.refused_right == sum(not one.image for one in made.files) > 5
 
 
-def test_what_research_needs_is_kept(tools: tuple[Any, Any], made: Any, cleaned: Path) -> None:
-    score = judge(tools, made, cleaned)
+def test_what_research_needs_is_kept(score: Any) -> None:
     assert score.descriptors == (score.plain, 0, 0)
     assert +score.lost == {}
     for kept, total in (score.needed, score.safe, score.people, score.old, score.pixels, score.intervals, score.codes):
@@ -96,11 +99,13 @@ def test_the_judge_sees_a_tool_that_does_nothing(tools: tuple[Any, Any], made: A
 
 @pytest.mark.parametrize("form", ["plain", "upper case", "UTF-16", "gzip", "name of the file"])
 def test_the_judge_sees_one_value_that_was_put_back(tools: tuple[Any, Any], made: Any, cleaned: Path, tmp_path: Path, form: str) -> None:
-    out = tmp_path / "out"
-    shutil.copytree(cleaned, out)
-    known, _ = tools[1].outputs(made, out)
-    number, path = next(iter(sorted(known.items())))
+    known, _ = tools[1].outputs(made, cleaned)
+    number, clean = next(iter(sorted(known.items())))
     surname = made.by_number[number].person.name.split("^")[0]
+    out = tmp_path / "out"
+    path = out / clean.relative_to(cleaned)
+    path.parent.mkdir(parents=True)
+    shutil.copy(clean, path)
     before = judge(tools, made, out).left.total()
     content = path.read_bytes()
     if form == "name of the file":

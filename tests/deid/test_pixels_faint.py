@@ -120,6 +120,17 @@ def test_writing_on_the_second_slice_is_not_taken_for_that_of_the_first(mr, tmp_
     assert [one.path.name for one in pixels.check(stored(mr, slices, tmp_path)) if one.masked or one.code] == ["001.dcm"]
 
 
+def test_writing_is_not_taken_for_that_of_the_slice_beside_it_where_the_next_one_is_bright(mr, tmp_path: Path) -> None:
+    """Between a bright slice and one with bright writing, the writing stands in the slice's novelty: as what is missing there."""
+    slices = [head(n) for n in range(12)]
+    slices[4] = slices[4] + np.uint16(500)
+    slices[6] = write_on(slices[6], "DOB 1954-11-30", (40, 90), 14, 1100)
+    new = strokes.novelty(*(strokes.small(one, 0.0, 1200.0) for one in slices[4:7]))
+    assert ocr.read(frames.stretched(new.astype(np.float32)), ocr.WORDS), "the slice beside it looks written on"
+    paths = stored(mr, slices, tmp_path)
+    assert [one.path.name for one in pixels.check(paths) if one.masked or one.code] == ["006.dcm"]
+
+
 def test_what_is_read_beside_the_hidden_box_is_hidden_too(mr, tmp_path: Path) -> None:
     picture = head(1)
     picture[20:30, 20:60] = picture[20:30, 66:74] = 900

@@ -64,7 +64,8 @@ def test_a_number_that_somebody_wrote_of_the_patient_goes_and_the_file_stays(cle
     source = altered(*ABOUT, *PLACES[place](number))
     assert number.encode() in told(source)
     product, done = clean(source)
-    assert number.encode() not in told(product) and any(NUMBER in value for value in done.removed)
+    lawful = number == DAY and place.endswith("decimal")  # no days are looked for where nothing but numbers may stand
+    assert (number.encode() in told(product)) is lawful and any(NUMBER in value for value in done.removed)
     assert verify.search([product], done.removed) == []
 
 
