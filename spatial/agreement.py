@@ -1,8 +1,8 @@
 """How much the grey value of one volume tells about the grey value of the other, for many places of many volumes at once, and which way is uphill.
 
-Normalised mutual information, NMI = (H(F) + H(M)) / H(F, M) (Studholme, Hill, Hawkes 1999, doi:10.1016/S0031-3203(98)00091-0), from a 32 x 32 joint
-histogram. A grey value between two bins shares itself linearly among them, so the derivative is the difference of two table entries. Counts are
-kept as integers: the sum does not depend on the order of its terms, so CPU and CUDA and every run give the same table.
+Normalised mutual information, NMI = (H(F) + H(M)) / H(F, M) (Studholme, Hill, Hawkes 1999, doi:10.1016/S0031-3203(98)00091-0), from a joint histogram
+of 32 x 32 cells, or fewer. A grey value between two bins shares itself linearly among them, so the derivative is the difference of two table entries.
+Counts are kept as integers: the sum does not depend on the order of its terms, so CPU and CUDA and every run give the same table.
 
 Where points are held fixed, plain mutual information, MI = H(F) + H(M) - H(F, M), serves as well (its scale is about five times that of NMI).
 
@@ -25,13 +25,14 @@ COUNT = 1 << 16  # one sample point in the integer histogram
 class Table:
     """The joint histogram of drawn points and looked-up values, and how it changes when the points move."""
 
-    def __init__(self, samples: Sequence[Samples], level: Level, device: Any) -> None:
+    def __init__(self, samples: Sequence[Samples], level: Level, device: Any, bins: int = BINS) -> None:
         import torch
 
+        self.side, share = bins, (bins - 1) / (BINS - 1)
         self.points = torch.from_numpy(np.stack([s.points for s in samples])).to(device)  # (v, n, 3) float64 world mm
         self.places = self.points.to(torch.float32)
-        self.bins = torch.from_numpy(np.stack([s.bins for s in samples])).to(device)  # (v, n) int64
-        self.image = torch.from_numpy(level.channels).to(device)[None]  # (1, 4, k, j, i): value and its slope in world mm
+        self.bins = torch.from_numpy(np.rint(np.stack([s.bins for s in samples]) * share).astype(np.int64)).to(device)  # (v, n)
+        self.image = torch.from_numpy(level.channels * np.float32(share)).to(device)[None]  # (1, 4, k, j, i): value and its slope in world mm
         size = np.array(level.channels.shape[:0:-1], dtype=np.float64)
         # grid_sample counts from -1 to 1 over voxel edges: fold that into the matrix from world to index
         to_grid = affines.scaling(2 / size) @ affines.translation((1 - size) / 2) @ affines.inverse(level.affine)
@@ -57,14 +58,15 @@ class Table:
 
         values, inside = self.look(matrices, 4 if slope else 1)
         many, each = matrices.shape[:2]
-        lower = values[0].floor().clamp(0, BINS - 2)
+        side = self.side
+        lower = values[0].floor().clamp(0, side - 2)
         upper_count = ((values[0] - lower) * COUNT).round().long() * inside
-        table = torch.arange(many * each, device=values.device).reshape(many, each, 1) * (BINS * BINS)
-        cell = table + self.bins[:, None] * BINS + lower.long()
-        counts = torch.zeros(many * each * BINS * BINS, dtype=torch.int64, device=values.device)
+        table = torch.arange(many * each, device=values.device).reshape(many, each, 1) * (side * side)
+        cell = table + self.bins[:, None] * side + lower.long()
+        counts = torch.zeros(many * each * side * side, dtype=torch.int64, device=values.device)
         counts.scatter_add_(0, cell.flatten(), (inside * COUNT - upper_count).flatten())
         counts.scatter_add_(0, (cell + 1).flatten(), upper_count.flatten())
-        nmi, by_cell, total = information(counts.reshape(many * each, BINS, BINS), normalised)
+        nmi, by_cell, total = information(counts.reshape(many * each, side, side), normalised)
         nmi, covered = nmi.reshape(many, each), inside.double().mean(dim=2)
         if not slope:
             return nmi, covered, None

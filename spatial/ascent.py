@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from spatial import poses
 from spatial.agreement import Table
 from spatial.poses import Frame
 
 LEAST_OVERLAP = 0.3
-SETTLE_PRIOR = 0.3  # MI is about five times NMI: a sixteenth of the search's prior, for a slab that cannot say how tall a head is
+SETTLE_PRIOR = 0.7  # MI is about five times NMI: a seventh of the prior of the search, for a slab that cannot say how tall a head is
 
 
 @dataclass(frozen=True)
@@ -45,8 +44,8 @@ def uphill(table: Table, frame: Frame, place: Any, *, normalised: bool, weight: 
     variable = place.detach().requires_grad_(True)
     matrices = frame.matrices(variable)
     value, covered, slope = table.measure(matrices.detach(), slope=True, normalised=normalised)
-    ((matrices * slope).sum() - weight * poses.prior(variable).sum()).backward()
-    return value - weight * poses.prior(place) - (LEAST_OVERLAP - covered).clamp(min=0), variable.grad
+    ((matrices * slope).sum() - weight * frame.prior(variable).sum()).backward()
+    return value - weight * frame.prior(place) - (LEAST_OVERLAP - covered).clamp(min=0), variable.grad
 
 
 def climb_to(table: Table, frame: Frame, place: Any, free: Any, climb: Climb) -> tuple[Any, Any]:

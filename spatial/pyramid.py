@@ -21,6 +21,7 @@ from spatial.volumes import Volume
 BINS = 32
 LEVELS_MM = (8.0, 4.0, 2.0)
 AIR_MM = 40.0  # how far air is continued beyond a face of the volume that shows only air
+CUT_REACH = 20  # voxels around a cut through the head in which what was never filled is not taken for air
 RIM_MM = 10.0  # points are drawn in the head and this far around it
 
 
@@ -100,10 +101,16 @@ def samples(volume: Volume, sizes_mm: Sequence[float], counts: Sequence[int], se
 
 
 def seen(data: NDArray[np.float32], head: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Voxels that a scanner filled. Exact lowest values are padding where other air is noisy (a turned box, a face taken out); else they are air."""
+    """Voxels that a scanner filled. Where other air is noisy, exact lowest values are padding near where they cut the head (a turned box, a face taken
+    out); away from any cut they are air like other air, which says where a head ends."""
+    from scipy import ndimage
+
     blank = data == data.min()
     air = ~head
-    return np.asarray(~blank if (air & ~blank).sum() > 0.3 * air.sum() else np.ones_like(blank))
+    if not (air & ~blank).sum() > 0.3 * air.sum():
+        return np.ones_like(blank)
+    cut = ndimage.binary_opening(blank, np.ones((3, 3, 3))) & ndimage.maximum_filter(head, size=3)
+    return np.asarray(~(blank & ndimage.maximum_filter(cut, size=2 * CUT_REACH + 1)))
 
 
 def _binned(data: NDArray[np.float32], head: NDArray[np.bool_]) -> NDArray[np.float32]:
