@@ -12,6 +12,7 @@ The doors are few; what stands behind each:
 - `descriptors` (text that stays): identifying, spellings, vocabulary, dates_in_text.
 - `pixels` (writing in pictures): frames, glance, strokes, newcomers, projections, shelf, ocr, hiding.
 - `verify` (the last gate): parts, unpacked, spoken, manners, sought, needles, printable, decoding.
-- `standalone` (the desk's command): inputs, isolated, tasks, person, place.
-- `faces` (no face, whole brain): facezones, headfit, skin, surface, moved, render.
+- `standalone` (the desk's command): inputs, isolated, confine, tasks, person, place.
+- `faces` (no face, whole brain): facecommand, placing, headfit, flirt, facezones, facefill, verdicts; spineface, sideview for necks; the proof: proof, second,
+  surface, skin, moved, render.
 """

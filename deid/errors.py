@@ -63,6 +63,7 @@ REFUSALS: dict[str, tuple[str, str]] = {
     "cpu_limit": ("Reading the file took more computing time than one file may use.", "Hand it in on its own; if it is a real scan, tell the maintainers."),
     "time_limit": ("Reading the file took longer than one file may take.", "Hand it in on its own; if it is a real scan, tell the maintainers."),
     "file_size_limit": ("Cleaning the file wrote more than one file may hold.", "Hand it in on its own; if it is a real scan, tell the maintainers."),
+    "label_in_zone": ("A label of a mask lies inside the zone to remove.", "Choose a profile that keeps this region, or leave the volume out."),
     "bad_people_file": (
         "The file of declared people cannot be used: a line says nothing, or two lines say different things about one scan.",
         "Give it a column `person` and one or more of PatientID, IssuerOfPatientID, PatientBirthDate, StudyInstanceUID, folder.",

@@ -71,11 +71,15 @@ def surfaces(volume: Volume, angles_deg: tuple[float, ...], threshold: float | N
 
 
 def _looked_at(layers: Volume, small: Volume, angle_deg: float, level: float) -> tuple[Depth, Depth]:
-    """`layers` (x, y, z, 2): the head alone, and smoother for its slopes."""
+    """`layers` (x, y, z, 2): the head alone, and smoother for its slopes. Right angles turn voxel onto voxel and need no resampling."""
     middle = affines.centre(layers.shape, layers.affine)
     spin = affines.translation(middle) @ affines.rotation((0, 0, angle_deg)) @ affines.translation(-middle)
     grid = spin @ layers.affine
-    turned = layers.data if angle_deg == 0 else resample(layers, Volume(np.broadcast_to(np.uint8(0), layers.shape[:3]), grid)).data
+    quarters, rest = divmod(angle_deg, 90)
+    if rest:
+        turned = resample(layers, Volume(np.broadcast_to(np.uint8(0), layers.shape[:3]), grid)).data
+    else:
+        turned = np.rot90(layers.data, -int(quarters))
     towards = turned[:, ::-1, :, 0] > level
     first = towards.argmax(axis=1)
     hit = towards.any(axis=1)

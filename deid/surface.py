@@ -35,7 +35,7 @@ EARS = {"right_ear": 90.0, "left_ear": -90.0}
 PAD = 128  # pixels of the plane in which windows are slid over a view
 REACH = 3  # pixels by which eyes and mouth may lie off their place under `face`
 FEWEST_POINTS = 2000
-DECIDING = {"eyes": 0.0, "face": 0.5}  # in units from the threshold of each to whole heads
+DECIDING = {"eyes": 0.0, "face": 0.25}  # in units from the threshold of each to whole heads
 
 
 @dataclass(frozen=True, eq=False)

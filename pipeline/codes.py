@@ -61,6 +61,11 @@ CODES: dict[str, tuple[Word, str, str]] = {
     # Series and images.
     "no_image_made": ("refused", "No image came of its series.", AGAIN),
     "image_withheld": ("refused", "All images of its series were withheld.", "See the reason at the images."),
+    "contrast_unsure": (
+        "refused",
+        "What is seen and what is said of this image do not make one contrast certain.",
+        "Say which contrast it is: hand it in through a registry, where a person decides, or with a description that names it.",
+    ),
     "converters_disagree": (
         "refused",
         "Two conversions of its series differ, and its headers do not settle it.",

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from bidstree import classify
 from pipeline.codes import verdict
 from pipeline.isolate import Limits
 from pipeline.study import COMPUTE, CONVERT, READ, Image, Series, Work, part
@@ -110,11 +111,23 @@ def convert(work: Work) -> None:
         else:
             for m, row in enumerate(answer.value["images"], 1):
                 work.all_images.append(one_image(f"{n:04d}/{m:02d}", series, row))
+    doubt_agents(work.all_images)
     for image in work.all_images:
         if image.contrast["code"] != "ok":
             work.withhold(image, verdict(image.contrast["code"], image.contrast["words"], KEPT_OUT))
         elif image.conversion["verdict"] == "disagreed" and not work.steward:
             work.withhold(image, verdict("converters_disagree"))
+        elif image.contrast["review"] and not work.steward:
+            work.withhold(image, verdict("contrast_unsure"))
+
+
+def doubt_agents(images: list[Image]) -> None:
+    """An image without contrast agent that was taken after one with it is for a person to decide."""
+    known = [image for image in images if image.contrast["code"] == "ok"]
+    rows = [(image.series.number, image.contrast["suffix"], "ce" in image.contrast["entities"]) for image in known]
+    for n in classify.agent_forgotten(rows):
+        why = f"{known[n].contrast['words']}; taken after an image with a contrast agent, but says none"
+        known[n].contrast |= {"review": True, "confidence": min(known[n].contrast["confidence"], 0.6), "words": why}
 
 
 def one_image(key: str, series: Series, row: dict[str, Any]) -> Image:
@@ -162,34 +175,71 @@ def faces(work: Work) -> None:
     if answer.death is None:
         for key, row in answer.value.items():
             defaced(work, images[key], row)
+    else:
+        items = [deface_item(work, {key: image}, out / str(n)) for n, (key, image) in enumerate(images.items())]
+        for (key, image), one in zip(images.items(), work.each("faces", "deface", items, compute(work)), strict=True):
+            if one.death:
+                image.deface = {"verdict": "withheld", "code": one.death.code, "reason": one.death.reason}
+                work.withhold(image, part(one.death)[0])
+            else:
+                defaced(work, image, one.value[key])
+    spare_labels(work, out)
+
+
+def spare_labels(work: Work, out: Path) -> None:
+    """Withhold an image where a label drawn on it lies in what was removed: the label would point at nothing. The masks get their own verdicts later."""
+    images = {image.key: image for image in work.images}
+    zones = {key: image.zone for key, image in images.items()}
+    if not work.masks or not any(zones.values()):
         return
-    items = [deface_item(work, {key: image}, out / str(n)) for n, (key, image) in enumerate(images.items())]
-    for (key, image), one in zip(images.items(), work.each("faces", "deface", items, compute(work)), strict=True):
-        if one.death:
-            image.deface = {"verdict": "withheld", "code": one.death.code, "reason": one.death.reason}
-            work.withhold(image, part(one.death)[0])
-        else:
-            defaced(work, image, one.value[key])
+    same = {"images": {key: str(image.nifti) for key, image in images.items()}, "zones": zones}
+    items = [
+        same | {"path": str(work.sources[n].path), "sha256": work.rows[n].sha256, "hint": Path(work.sources[n].name).name, "out": str(out / f"label{n}.nii.gz")}
+        for n in work.masks
+    ]
+    for n, answer in zip(list(work.masks), work.each("faces", "labels", items, CONVERT), strict=True):
+        if answer.death:  # a mask that cannot be read here cannot be tied later
+            work.refuse([n], *part(answer.death))
+            work.masks.remove(n)
+            continue
+        for key, values in answer.value.items():
+            reason = f"Labels of a mask lie inside the zone to remove: {', '.join(map(str, values))}."
+            images[key].deface |= {"verdict": "withheld", "code": "label_in_zone", "reason": reason, "labels_in_zone": values}
+            work.withhold(images[key], verdict("label_in_zone", reason))
+
+
+# What BodyPartExamined says (DICOM PS3.16, annex L) -> the region that the defacer asks about.
+REGIONS = {"ORBIT": "orbit", "EYE": "orbit"} | dict.fromkeys(("SPINE", "CSPINE", "CTSPINE", "TSPINE", "TLSPINE", "LSPINE", "LSSPINE", "SSPINE"), "spine")
 
 
 def deface_item(work: Work, images: dict[str, Image], out: Path) -> dict[str, Any]:
     out.mkdir(mode=0o700)
-    rows = {key: {"nifti": str(one.nifti), "suffix": one.contrast["suffix"], "datatype": one.contrast["datatype"]} for key, one in images.items()}
+    rows = {
+        key: {"nifti": str(one.nifti), "suffix": one.contrast["suffix"], "datatype": one.contrast["datatype"]}
+        | {"region": REGIONS.get(str(one.series.facts.get("BodyPartExamined")), "")}
+        for key, one in images.items()
+    }
     return {"images": rows, "profile": work.order.deface, "device": work.order.device, "out": str(out)}
 
 
 def defaced(work: Work, image: Image, row: dict[str, Any]) -> None:
-    """Go on with what defacing made, or withhold the image."""
-    image.deface = {"verdict": row["verdict"], "code": row["code"] or "ok", "reason": row["reason"]} | row["measures"]
+    """Go on with what defacing made, or withhold the image.
+
+    A doubt (`review`) goes on where a steward will look at the pictures, with its reasons in `deface.review`; where nobody will, it is withheld. Orbits are
+    withheld until there is a release that may hold them.
+    """
+    passes = ("defaced", "no_face", "exempt", *(["review"] if work.steward else []))
+    word = row["verdict"] if row["verdict"] in passes else "withheld"
+    image.deface = row["measures"] | {"verdict": word, "code": row["code"] or "ok", "reason": row["reason"]}
     image.pictures = {name: row[name] for name in ("before", "after") if row[name]}
-    if row["nifti"] is None:
-        work.withhold(image, verdict(row["code"] or "image_withheld", row["reason"]))
+    if row["nifti"] is None or word == "withheld":
+        work.withhold(image, verdict(row["code"] or "image_withheld", row["reason"], row["advice"]))
         return
     image.nifti, image.zone = Path(row["nifti"]), row["zone"]
 
 
 def quality_after(work: Work) -> None:
     """Measure again what was changed."""
-    changed = [image for image in work.images if image.deface["verdict"] == "defaced"]
+    changed = [image for image in work.images if image.zone]
     for image, report in zip(changed, measured(work, "quality_after", "post-deface", changed), strict=True):
         image.after = report

@@ -6,9 +6,9 @@ from collections import defaultdict
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from bidstree import fieldmaps, sidecar
 from bidstree import masks as drawn
 from bidstree import names as bids_names
-from bidstree import sidecar
 from bidstree.errors import BidsError
 from pipeline.codes import verdict
 from pipeline.study import CONVERT, READ, Image, Work, part
@@ -47,12 +47,16 @@ def write(work: Work) -> None:
     for image in images:
         private((work.bids / image.bids).parent)
     items = [{"nifti": str(image.nifti), "out": str(work.bids / image.bids)} for image in images]
+    scans = [fieldmaps.scan(image.bids, image.series.number, image.sidecar) for image in images]
+    # Without IntendedFor: it names files, and an image may still be withheld, or not be in a release. Identifiers stay true.
+    links = fieldmaps.link(scans, intended=False)
     for image, answer in zip(images, work.each("names", "save", items, CONVERT), strict=True):
         if answer.death:
             work.withhold(image, part(answer.death)[0])
             continue
         image.products.append(image.bids)
-        fields = sidecar.clean(image.sidecar | image.contrast["fields"] | {"Defaced": image.deface["verdict"] == "defaced"})
+        linked = links.get(image.bids, {})
+        fields = sidecar.clean(image.sidecar | image.contrast["fields"] | linked | {"Defaced": image.zone is not None})
         write_json(add(work, image, ".json"), fields)
         for extension, source in ((".bval", image.bval), (".bvec", image.bvec)):
             if source and image.contrast["datatype"] == "dwi":

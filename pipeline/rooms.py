@@ -15,7 +15,7 @@ from pipeline.codes import Refused
 from pipeline.inside import open_keys
 from pipeline.outcome import digest
 
-__all__ = ["attach", "clean", "convert", "deface", "measure", "pixels", "protocol", "save", "strip", "verify"]
+__all__ = ["attach", "clean", "convert", "deface", "labels", "measure", "pixels", "protocol", "save", "strip", "verify"]
 
 STAGES = {"pre-deface": "whole head", "post-deface": "defaced", "": "not measured"}
 
@@ -80,10 +80,11 @@ def convert(item: dict[str, Any]) -> dict[str, Any]:
     from bidstree import convert as room
 
     done = room.series(Path(item["folder"]), Path(item["out"]))
-    images = []
+    images, kinds = [], []
     for one in done.images:
         weights = [float(value) for value in one.bval.read_text().split()] if one.bval else []
-        kind = classify.contrast(one.sidecar, item["facts"], volumes=int(one.measures.get("volumes", 1)), weights=weights)
+        kinds.append(classify.contrast(one.sidecar, item["facts"], volumes=int(one.measures.get("volumes", 1)), weights=weights))
+    for one, kind in zip(done.images, classify.together(kinds, [image.sidecar for image in done.images]), strict=True):
         names = ("datatype", "suffix", "entities", "confidence", "words", "code", "fields", "candidates", "review")
         contrast = {name: getattr(kind, name) for name in names}
         paths = {"nifti": str(one.nifti), "bval": str(one.bval) if one.bval else None, "bvec": str(one.bvec) if one.bvec else None}
@@ -111,7 +112,7 @@ def measure(item: dict[str, Any]) -> dict[str, Any]:
 
 
 def deface(item: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Take the face from all images of one visit. item: images (key -> nifti, suffix, datatype), profile, device, out.
+    """Take the face from all images of one visit. item: images (key -> nifti, suffix, datatype, region), profile, device, out.
 
     Gives key -> verdict, code, reason, measures, nifti (the file to go on with, or null), zone, before and after (pictures).
     """
@@ -123,19 +124,19 @@ def deface(item: dict[str, Any]) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for key, image in item["images"].items():
         try:
-            volumes[key] = faces.HeadImage(load(Path(image["nifti"])), image["suffix"], image["datatype"])
+            volumes[key] = faces.HeadImage(load(Path(image["nifti"])), image["suffix"], image["datatype"], image["region"])
         except SpatialError as error:
-            found[key] = nothing(error.code, error.reason)
-    done = faces.deface_visit(volumes, profile=item["profile"], device=item["device"]) if volumes else {}
+            found[key] = nothing(error.code, error.reason, error.advice)
+    done = faces.deface_visit(volumes, profile=item["profile"], device=item["device"], second_opinion=True) if volumes else {}
     for n, (key, one) in enumerate(sorted(done.items())):
         found[key] = keep(one, volumes[key].volume, Path(item["images"][key]["nifti"]), Path(item["out"]) / str(n))
     return found
 
 
-def nothing(code: str, reason: str) -> dict[str, Any]:
+def nothing(code: str, reason: str, advice: str) -> dict[str, Any]:
     """The answer for an image of which no face can be taken: it is withheld."""
     empty = dict.fromkeys(("nifti", "zone", "before", "after"))
-    return {"verdict": "withheld", "code": code, "reason": reason, "measures": {}, **empty}
+    return {"verdict": "withheld", "code": code, "reason": reason, "advice": advice, "measures": {}, **empty}
 
 
 def keep(done: Any, whole: Any, source: Path, stem: Path) -> dict[str, Any]:
@@ -145,20 +146,36 @@ def keep(done: Any, whole: Any, source: Path, stem: Path) -> dict[str, Any]:
     from deid import faces
     from spatial.volumes import Volume, save
 
-    row = nothing(done.code or "", done.reason or "") | {"verdict": done.verdict, "measures": done.measures}
-    if done.verdict == "withheld":
+    row = nothing(done.code, done.reason, done.advice) | {"verdict": done.verdict, "measures": done.measures}
+    if done.volume is None:
         return row
     row["nifti"] = str(source)
-    if done.verdict == "defaced":
+    cut = done.zone is not None
+    if cut:
         row["nifti"], row["zone"] = f"{stem}.nii.gz", f"{stem}-zone.nii.gz"
         save(done.volume, Path(row["nifti"]), like=source)
         save(Volume(np.asarray(done.zone, dtype=np.uint8), whole.affine), Path(row["zone"]))
-    pictures = {"before": whole, "after": done.volume if done.verdict == "defaced" else None}
+    pictures = {"before": whole, "after": done.volume if cut else None}
     for name, volume in pictures.items():
         if volume is not None:
             row[name] = f"{stem}-{name}.png"
             Path(row[name]).write_bytes(faces.render(volume))
     return row
+
+
+def labels(item: dict[str, Any]) -> dict[str, list[int]]:
+    """Which labels of one mask lie where a face was taken. item: path, sha256, hint, images (key -> file), zones (key -> file or null), out.
+
+    Gives image -> label values, for every image on whose grid the mask lies and in whose zone it has any.
+    """
+    from deid import faces
+    from spatial.volumes import load, same_grid
+
+    tied = attach({name: item[name] for name in ("path", "sha256", "hint", "images", "out")})
+    mask = load(Path(item["out"]))
+    zones = {key: load(Path(item["zones"][key])) for key in tied["how"]["same_grid"] if item["zones"].get(key)}
+    hit = {key: faces.labels_in_zone(zone.data > 0, mask.data) for key, zone in zones.items() if same_grid(mask, zone) and mask.shape == zone.shape}
+    return {key: values for key, values in hit.items() if values}
 
 
 def strip(item: dict[str, Any]) -> bool:

@@ -75,3 +75,13 @@ def test_nothing_is_black() -> None:
     empty = Volume(np.zeros((20, 20, 20), dtype=np.int16), affines.scaling(3))
     assert not np.asarray(Image.open(io.BytesIO(render.render(empty)))).any()
     assert not np.asarray(Image.open(io.BytesIO(render.pair(empty, empty)))).any()
+
+
+@pytest.mark.parametrize("angle", [90.0, -90.0, 180.0, -180.0, 270.0])
+def test_a_right_angle_turned_voxel_by_voxel_shows_what_a_hair_more_shows(angle: float) -> None:
+    (depth, shade), (other_depth, other_shade) = render.surfaces(lump(), (angle, angle + 1e-4))
+    np.testing.assert_array_equal(np.isfinite(depth), np.isfinite(other_depth))
+    np.testing.assert_allclose(shade, other_shade, atol=1e-2)
+    np.testing.assert_allclose(depth, other_depth, atol=skin.STEP_MM)
+    (front, _), (wrong, _) = render.surfaces(lump(), (0.0, angle))
+    assert np.nansum(abs(front - wrong) > 5) > 20, "another side looks otherwise"

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from deid import facezones, headfit, skin, surface
-from spatial import affines, register, templates
+from deid import faces, facezones, headfit, skin, surface
+from deid.faces import HeadImage
+from spatial import affines, register, templates, volumes
 from spatial.resample import resample
 from spatial.volumes import Volume
 
@@ -108,6 +111,17 @@ def test_the_nearest_skin_wins_and_leans_as_it_does() -> None:
     np.testing.assert_allclose(lean[:, centre, centre], [0.5 / np.sqrt(1.25), 0], atol=0.05)
     hidden = skin.depth(skin.Skin(near, near + np.array([0, 5, 0])), np.eye(3))
     assert np.isnan(hidden[centre, centre]), "the end of the picture hides what lies behind it"
+
+
+@pytest.mark.needs("shared-data")
+def test_a_real_face_of_nobody_we_learnt_from_is_seen_until_it_is_taken_out(mri: Path, tmp_path: Path) -> None:
+    source = mri / "dicom" / "siemens_enh_xa30" / "5_anat-T1w_acq-tfl"
+    subprocess.run([sys.executable, "-m", "dcm2niix", "-z", "n", "-b", "n", "-f", "head", "-o", tmp_path, source], check=True, capture_output=True)
+    whole = volumes.load(tmp_path / "head.nii")
+    done = faces.deface_visit({"t1": HeadImage(whole)})["t1"].volume
+    assert done is not None
+    assert surface.look(whole).visible is True
+    assert surface.look(done).visible is False
 
 
 def test_the_calibration_says_what_it_was_made_on() -> None:

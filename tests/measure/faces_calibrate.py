@@ -2,27 +2,30 @@
 
 Windows of skin slopes are cut at the places where the mean head's features lie on people bent from it (never from a real head: weights keep the shape of
 what they learnt from); against them stand windows of the same people without their faces, first at random, then those that look most like a
-feature. Thresholds come from people bent from the mean head and from two real heads (`CALIBRATED_ON`); the other real heads are for reporting
-(`tests/measure/faces_surface_rows.py`). `python tests/measure/faces_calibrate.py` does it again in about 20 minutes.
+feature. Thresholds come from people bent from the mean head and from two real heads (`CALIBRATED_ON`); two more that others had defaced before show only
+what a head without a face can look like (`DEFACED_BEFORE`). The other real heads are for reporting
+(`tests/measure/faces_surface_rows.py`). `python tests/measure/faces_calibrate.py` does it again in about 20 minutes. Words after
+it name the parts to learn anew (`nose eyes mouth`; `none`: thresholds only); the others keep their weights, all get new thresholds.
 """
 
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from faces_people import Person, Scan, base, cut, defaced, person, scan
+from faces_people import DEFACED_BEFORE, Person, Scan, base, cut, defaced, person, scan
 from numpy.typing import NDArray
 
 from deid import skin, surface
 from spatial import affines, templates
 
-VERSION = "2026-11-21"
+VERSION = "2026-11-22"
 CALIBRATED_ON = ("mean", "philips_t1w_3d_face", "siemens_t1w_2d_face")
 SEED_LEARN, SEED_THRESHOLD = 0, 50_000
-PEOPLE, PEOPLE_NEGATIVE, PEOPLE_THRESHOLD = 30, 8, 12
+PEOPLE, PEOPLE_NEGATIVE, PEOPLE_THRESHOLD = 24, 8, 12
 SIZES = (0.85, 1.1)
 # middle of each window on the template (voxels i, j, k) and half its size in pixels of 3 mm
 WINDOWS: dict[str, tuple[tuple[float, float, float], tuple[int, int]]] = {
@@ -138,7 +141,7 @@ def slid(lean: surface.Map, part: surface.Part) -> surface.Map:
     return np.asarray(score + part.bias, dtype=np.float32)
 
 
-def learnt(name: str, faces: list[Example], heads: list[Example], random: np.random.Generator, rounds: int = 6) -> surface.Part:
+def learnt(name: str, faces: list[Example], heads: list[Example], random: np.random.Generator, rounds: int = 5) -> surface.Part:
     """A linear discriminant of feature (on `faces`) and background (on `heads` without theirs), then logistic regression against its own mistakes."""
     yes, no = positives(name, faces, random), background(name, heads, random)
     a, b = WINDOWS[name][1]
@@ -211,40 +214,51 @@ def unthresholded(parts: dict[str, surface.Part]) -> dict[str, dict[str, Any]]:
 
 
 def thresholds(parts: dict[str, dict[str, Any]], bare: list[dict[str, float]], whole: list[dict[str, float]]) -> None:
-    """Above every defaced scan, and 2.9 standard deviations over their mean; the unit is the way from there to the median of whole heads."""
+    """Above all scans without a face but one, by a tenth of the way to the median of whole heads; the unit is what is left of that way."""
     for name, values in parts.items():
-        scores = np.array([row[name] for row in bare])
-        values["threshold"] = float(max(scores.max(), scores.mean() + 2.9 * scores.std()))
-        values["unit"] = max(1.0, float(np.median([row[name] for row in whole]) - values["threshold"]))
+        highest = sorted(row[name] for row in bare)[-2]
+        middle = float(np.median([row[name] for row in whole]))
+        values["threshold"] = highest + 0.1 * max(0.0, middle - highest)
+        values["unit"] = max(1.0, middle - values["threshold"])
     for one, two in (("left_ear", "right_ear"), ("right_ear", "left_ear")):
         parts[one]["threshold"] = max(parts[one]["threshold"], parts[two]["threshold"])
 
 
 def scores_of(of: str, seed: int) -> tuple[dict[str, float], dict[str, float]]:
-    """Raw scores of one person of a base, defaced and whole."""
+    """Raw scores, to one decimal, of one person of a base, defaced and whole."""
     seen = cut(scan(person(base(of), seed), seed + 100_000, size=SIZES), seed)
-    return surface.raw_scores(skin.find(defaced(seen, seed))), surface.raw_scores(skin.find(seen.volume))
+    bare, whole = (surface.raw_scores(skin.find(volume)) for volume in (defaced(seen, seed), seen.volume))
+    return {name: round(score, 1) for name, score in bare.items()}, {name: round(score, 1) for name, score in whole.items()}
 
 
-def main() -> int:
-    """Learn, set thresholds, write."""
+def learnt_parts(names: list[str]) -> dict[str, surface.Part]:
+    """The parts named, learnt anew."""
     random = np.random.default_rng(SEED_LEARN)
     faces = [example("mean", SEED_LEARN + n) for n in range(PEOPLE)]
-    heads = faces + [example(of, SEED_LEARN + 1000 + n) for of in CALIBRATED_ON[1:] for n in range(PEOPLE_NEGATIVE)]
+    heads = faces + [example(of, SEED_LEARN + 1000 + n) for of in (*CALIBRATED_ON[1:], *DEFACED_BEFORE) for n in range(PEOPLE_NEGATIVE)]
     print(len(heads), "heads to learn from", flush=True)
-    parts = unthresholded({name: learnt(name, faces, heads, random) for name in WINDOWS})
-    write(parts, {})
+    return {name: learnt(name, faces, heads, random) for name in names}
+
+
+def main(words: list[str]) -> int:
+    """Learn what is named (all, where nothing is), set thresholds, write."""
+    names = [name for name in WINDOWS if not words or name in words]
+    known = surface.detector() if words else {}
+    new = learnt_parts(names) if names else {}
+    parts = unthresholded({name: new.get(name) or known[name] for name in WINDOWS})
+    made = {name: VERSION if name in names else str(surface._calibration().get("learnt", {}).get(name, "2026-11-21")) for name in WINDOWS}
+    write(parts, {"learnt": made})
     bare, whole = [], []
-    for n, of in enumerate(CALIBRATED_ON):
+    for n, of in enumerate((*CALIBRATED_ON, *DEFACED_BEFORE)):
         start = SEED_THRESHOLD + 1000 * n
         rows = [scores_of(of, seed) for seed in range(start, start + PEOPLE_THRESHOLD)]
         bare += [row[0] for row in rows]
-        whole += [row[1] for row in rows]
-        print(of, json.dumps([[{k: round(v, 1) for k, v in one.items()} for one in row] for row in rows]), flush=True)
+        whole += [row[1] for row in rows if of not in DEFACED_BEFORE]
+        print(of, json.dumps(rows), flush=True)
     thresholds(parts, bare, whole)
-    write(parts, {"calibrated_on": list(CALIBRATED_ON), "scans_each": PEOPLE_THRESHOLD})
+    write(parts, {"calibrated_on": list(CALIBRATED_ON), "and_without_faces_on": list(DEFACED_BEFORE), "scans_each": PEOPLE_THRESHOLD, "learnt": made})
     return 0
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(main(sys.argv[1:]))

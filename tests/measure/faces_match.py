@@ -15,7 +15,8 @@ import numpy as np
 from faces_people import Scan, base, defaced, person, scan
 from numpy.typing import NDArray
 
-from deid import skin
+from deid import faces, skin
+from deid.faces import HeadImage
 from spatial import affines, templates
 from spatial.volumes import Volume
 
@@ -39,26 +40,42 @@ def look(volume: Volume, place: affines.Matrix, random: np.random.Generator) -> 
 
 @dataclass(frozen=True, eq=False)
 class Probes:
-    """Looks (n, views, 2, x, z): one of every person in the gallery; and of `whose` people from other scans, with and without face."""
+    """Looks (n, views, 2, x, z): one of every person in the gallery; and of `whose` people from other scans, with face (the first ones) and without.
+
+    `real`: how many of `bare`, the first ones, were defaced by `faces.deface_visit`; `withheld`: how many it did not let pass (no looks of those).
+    """
 
     gallery: Look
     whose: list[int]
     whole: Look
     bare: Look
+    real: int
+    withheld: int
 
 
-def probes(of: str, count: int, seed: int, people: int = PEOPLE) -> Probes:
-    """A gallery of people of one base, and `count` probes of them in turn."""
+def probes(of: str, count: int, seed: int, people: int = PEOPLE, *, whole: int, real: int = 0) -> Probes:
+    """A gallery of people of one base, and `count` probes of them in turn: `whole` of them also with their faces, `real` defaced by our own defacing."""
     random = np.random.default_rng(seed)
     who = [person(base(of), seed + n) for n in range(people)]
     gallery = np.stack([_look(scan(one, seed + 1000 + n), random) for n, one in enumerate(who)])
-    whose = [n % people for n in range(count)]
-    whole, bare = [], []
-    for n, index in enumerate(whose):
-        seen = scan(who[index], seed + 2000 + n)
-        whole.append(_look(seen, random))
-        bare.append(look(defaced(seen, seed + n), seen.place, random))
-    return Probes(gallery, whose, np.stack(whole), np.stack(bare))
+    whose, kept, with_face, bare, passed = [], 0, [], [], 0
+    for n in range(count):
+        seen = scan(who[n % people], seed + 2000 + n)
+        without = by_ourselves(seen) if n < real else defaced(seen, seed + n)
+        if without is None:
+            kept += 1
+            continue
+        passed += n < real
+        whose.append(n % people)
+        bare.append(look(without, seen.place, random))
+        if len(with_face) < whole:
+            with_face.append(_look(seen, random))
+    return Probes(gallery, whose, np.stack(with_face), np.stack(bare), passed, kept)
+
+
+def by_ourselves(seen: Scan) -> Volume | None:
+    """The scan as `faces.deface_visit` releases it, its place unknown; None where it is withheld."""
+    return faces.deface_visit({"probe": HeadImage(seen.volume)})["probe"].volume
 
 
 def _look(seen: Scan, random: np.random.Generator) -> Look:
@@ -84,8 +101,8 @@ def _flat(rest: Look) -> NDArray[np.float32]:
 
 
 def hits(gallery: Look, whose: list[int], seen: Look) -> int:
-    """How many probes are given their own name."""
-    return sum(ranked_first(gallery, one) == index for one, index in zip(seen, whose, strict=True))
+    """How many probes, the first of `whose`, are given their own name."""
+    return sum(ranked_first(gallery, one) == index for one, index in zip(seen, whose[: len(seen)], strict=True))
 
 
 def upper_bound(found: int, of: int, confidence: float = 0.95) -> float:

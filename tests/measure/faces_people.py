@@ -36,6 +36,11 @@ REAL: dict[str, tuple[str, str, str]] = {
     "siemens_visit_face_t1": ("siemens_visit_face", "MEMPRAGE_220FOV_e1_Eq", "visit"),
     "siemens_visit_face_t2": ("siemens_visit_face", "FSE_T2_e1_Eq", "visit"),
 }
+# Heads whose faces others had taken out: none of them has a face to be seen, before or after ours. Name -> folder or file of the shared scans.
+DEFACED_BEFORE: dict[str, str] = {
+    "t1w_3d_defaced_poorheader": "dicom/t1w_3d_defaced_poorheader",
+    "ms_longitudinal_patient01": "nifti/ms_longitudinal_patient01/raw/patient01/study1_T1W.nii.gz",
+}
 FINE_MM = 2.0
 KNOT_MM, FACE_MM = 16.0, 4.0  # how smooth faces differ, and by how much (standard deviation)
 BLOCKS = ((1, 1, 1), (1, 1, 2), (2, 1, 1), (1, 2, 1), (1, 1, 1))  # voxels of 2 mm averaged to one
@@ -52,9 +57,12 @@ class Base:
 
 def converted(name: str) -> Volume:
     """A real head as dcm2niix converts it. Raises FileNotFoundError where the shared data is absent."""
-    folder, part, _ = REAL[name]
-    if not (DICOM / folder).is_dir():
+    folder, part = REAL[name][:2] if name in REAL else (f"../{DEFACED_BEFORE[name]}", "")
+    if not (DICOM / folder).exists():
         raise FileNotFoundError("the shared scans are not here")
+    if not (DICOM / folder).is_dir():
+        volume = volumes.load(DICOM / folder).mean3d()
+        return Volume(volume.data.copy(), volume.affine)
     with tempfile.TemporaryDirectory(prefix="myelin-head-") as out:
         words = [sys.executable, "-m", "dcm2niix", "-z", "n", "-b", "n", "-f", "%p_e%e", "-o", out, str(DICOM / folder)]
         subprocess.run(words, check=True, capture_output=True)
@@ -65,7 +73,7 @@ def converted(name: str) -> Volume:
 
 @functools.cache
 def base(name: str) -> Base:
-    """A base by name: `mean` (nobody's), or one of `REAL`."""
+    """A base by name: `mean` (nobody's), or one of `REAL` or `DEFACED_BEFORE`."""
     head = templates.head().volume
     if name == "mean":  # around the mean head is a haze of many people in other poses
         near = ndimage.gaussian_filter(ndimage.binary_dilation(templates.head().head).astype(np.float32), 0.7)

@@ -7,7 +7,6 @@ converting them before and after. QUICK=1 needs neither the network nor the shar
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 
 import conversion_rows
 import desk_rows
@@ -15,15 +14,7 @@ import gate_rows
 import hiding_rows
 import kept_rows
 import pixel_rows
-from table import Result, Row, show
-
-Measure = Callable[[str], Result]
-
-
-def not_quick(measure: Measure) -> Measure:
-    """A row that takes minutes: QUICK=1 leaves it to the last full run."""
-    return lambda depth: Result("not run now (QUICK=1)", met=None, sample=True) if depth == "quick" else measure(depth)
-
+from table import Row, not_quick, show
 
 ROWS = [
     Row("planted identifiers left, all hiding places", "0 of all; best peer measured before 0.1 %", hiding_rows.leaks),

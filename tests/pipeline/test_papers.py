@@ -107,7 +107,7 @@ def test_the_outcome_in_the_architecture_page_keeps_to_the_schema() -> None:
         ("daycode or null", CODE),
     ):
         text = text.replace(shown, said)
-    for shown in ("agreed|one_only|disagreed", "defaced|no_face|exempt|withheld", "pass|review|fail"):
+    for shown in ("agreed|one_only|disagreed", "defaced|no_face|exempt|review|orbit_restricted|withheld", "pass|review|fail"):
         text = text.replace(shown, shown.partition("|")[0])
     value = json.loads(text.replace("STUDYCODE", CODE).replace('"code": "' + "0" * 64, '"code": "ok'))
     outcome.check(value)

@@ -1,0 +1,168 @@
+"""Is the face gone, and was it the face? Asked of the result in ways that the engine who found the place cannot answer for itself.
+
+A second engine says where *it* puts the face: how far that is from the first one's, and whether anything of the face is left there. The surface that is left
+is looked at without a template. The amount removed is compared with what a face of this head's size holds. Every doubt sends the volume to a person.
+
+Thresholds were set on the heads named beside each (those of `tests/measure/faces_register_cases.py`, 2026-11-22); the rows of
+`tests/measure/faces_proof_rows.py` measure them again, and heads that nobody here has seen are kept for judging.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deid import facezones, headfit, second, surface
+from deid.placing import HeadImage, Place
+from spatial import affines, pyramid, register, templates
+from spatial.affines import Matrix
+from spatial.errors import SpatialError
+from spatial.resample import resample
+from spatial.volumes import Volume
+
+Mask = NDArray[np.bool_]
+# Contrasts whose skin is seen.
+STRUCTURAL = frozenset({"T1w", "T2w", "FLAIR", "PDw", "T2starw", "PDT2", "inplaneT2", "MP2RAGE", "MEGRE", "MESE", "MTS", "VFA", "swi", "SWI"})
+STRUCTURAL |= {"magnitude", "magnitude1", "magnitude2"}
+CORE_MM = second.APART_MM  # how deep inside the zone something must lie to be of the face in either frame
+# Share of the face's core, where the second engine puts it, that may be left. 12 real heads as they are and 10 perturbed, engines up to 4 mm apart: 0.000
+# (once 0.002); a zone 20 mm too far forward on a made head: over 0.05; an engine 33 mm off: 0.59.
+MOST_LEFT = 0.05
+# Tissue removed over what the template's own face holds in the same view. Real heads with their faces (7 as they are, 7 perturbed): 0.62 to 1.20; the upper
+# half of a zone left in on a made head: under 0.5. Heads defaced before (0.09 to 0.51) are not asked.
+LEAST_AMOUNT, MOST_AMOUNT = 0.5, 1.6
+# Sizes: real heads as they are 0.86 to 1.03, children of one year about 1.25 (head circumference 46 cm against 57). A wide band: shape is asked by `headfit`.
+USUAL_SMALLEST, USUAL_LARGEST, LEAST_IN_VIEW = 0.72, 1.25, 0.5
+# Where so much of the face's surface is known to have moved back, what still looks like eyes lies behind them: thick slices and made heads can look so.
+SURELY_MOVED = 0.97
+
+
+def opinions(images: Mapping[str, HeadImage], found: Mapping[str, Place | None]) -> dict[str, second.Opinion | str]:
+    """The second engine's word on every volume that was laid on the template by itself: its opinion, or the code of why it has none.
+
+    The others of a visit were aligned to one of these; theirs is that one's (see `beside`). Raises SpatialError `no_second_engine`.
+    """
+    out: dict[str, second.Opinion | str] = {}
+    for name, place in found.items():
+        if place is None or place.how not in ("template", "template_turned", "flirt"):
+            continue
+        try:
+            out[name] = second.opinion(images[name].volume, place.matrix)
+        except SpatialError as error:
+            if error.code == "no_second_engine":
+                raise
+            out[name] = "second_engine_failed"
+    return out
+
+
+def beside(name: str, found: Mapping[str, Place | None], asked: Mapping[str, second.Opinion | str]) -> second.Opinion | str | None:
+    """What the second engine says of a volume: its own opinion, or that of the volume it was aligned to, brought over by the rigid alignment between them."""
+    place = found[name]
+    if name in asked or place is None:
+        return asked.get(name)
+    known = None if place.reference is None or place.reference == name else beside(place.reference, found, asked)
+    if place.rigid is None or not isinstance(known, second.Opinion):
+        return known
+    matrix = known.matrix @ place.rigid
+    return second.Opinion(matrix, register.apart_mm(place.matrix, matrix, templates.face_box()), "reference", known.engine)
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What was asked and answered: `measures` for the report, `doubts` as codes of `deid.verdicts.REASONS`, gravest first."""
+
+    measures: dict[str, Any]
+    doubts: tuple[str, ...]
+
+
+def prove(
+    image: HeadImage, place: Place, zone: Mask, done: Volume, profile: str, word: second.Opinion | str | None, before: bool, moved: float | None
+) -> Proof:
+    """Ask everything of one defaced volume. `zone`: what was removed; `before`: its face had been removed by somebody else already;
+    `moved`: share of the face's surface that went back (None: not told)."""
+    answers: list[tuple[str, bool]] = []
+    measures: dict[str, Any] = {"second": None}
+    if isinstance(word, str):
+        answers.append((word, True))
+    elif word is not None:
+        left = core_left(image.volume, zone, word.matrix, profile)
+        measures["second"] = word.as_json() | {"face_left": left, "frame": "second engine"}
+        answers += [("engines_apart", not word.agrees), ("second_frame_not_empty", left is not None and left > MOST_LEFT)]
+    answers.append(("place_uncertain", uncertain(place, word)))
+    skinny = image.datatype not in ("dwi", "func", "perf")  # fat is suppressed there, and the skin with it
+    amount = measures["amount_of_face"] = amount_of_face(image.volume, zone, place.matrix, profile)
+    answers.append(("odd_amount", skinny and place.how != "same_grid" and amount is not None and not (before or LEAST_AMOUNT <= amount <= MOST_AMOUNT)))
+    answers.append(("odd_size", odd_size(place)))
+    if skin_is_seen(image, place):
+        seen = surface.look(done)
+        measures["surface"] = seen.as_json()
+        answers.append(("face_still_seen", seen.visible is True and not (moved is not None and moved >= SURELY_MOVED)))
+    return Proof(measures, tuple(code for code, doubt in answers if doubt))
+
+
+def skin_is_seen(image: HeadImage, place: Place) -> bool:
+    """Whether the surface of this volume says anything; one without an outline stands and falls with the one on its grid."""
+    return image.suffix in STRUCTURAL and place.how != "same_grid"
+
+
+def uncertain(place: Place, word: second.Opinion | str | None) -> bool:
+    """Whether runs from other starts ended elsewhere, and no second engine that found its own way confirms the place."""
+    confirmed = isinstance(word, second.Opinion) and word.agrees and word.asked == "alone"
+    return bool(place.spread_mm > register.DOUBTFUL_MM and not confirmed)
+
+
+def odd_size(place: Place) -> bool:
+    """Whether the head is so small, large or far out of view that a person should look."""
+    fit = place.fit
+    return bool(fit.scale[0] < USUAL_SMALLEST or fit.scale[2] > USUAL_LARGEST or fit.overlap < LEAST_IN_VIEW)
+
+
+@functools.cache
+def _core(profile: str) -> Volume:
+    """The zone of a profile without what lies within `CORE_MM` of its deep and side walls, where it is tissue; 1 is core. Its way into the air stays."""
+    from scipy import ndimage
+
+    zone = facezones.zone(profile)
+    steps = round(CORE_MM / max(zone.zooms))
+    core = ndimage.binary_erosion(zone.data > 0, iterations=steps, border_value=1)
+    return Volume(core.astype(np.uint8), zone.affine)
+
+
+def core_left(volume: Volume, removed: Mask, matrix: Matrix, profile: str) -> float | None:
+    """Share of the tissue in the face's core, where `matrix` (world of the volume -> template) puts it, that was not removed; None where it meets none."""
+    small = pyramid.shrunk(volume)
+    core = headfit.lookup(_core(profile), small, matrix) > 0
+    inside = core & headfit.tissue(small)
+    if inside.sum() * _ml(small.affine) < headfit.FEWEST_ML:
+        return None
+    gone = resample(Volume(removed.astype(np.float32), volume.affine), small).data
+    return round(float((gone[inside] < 0.5).mean()), 3)
+
+
+def amount_of_face(volume: Volume, removed: Mask, matrix: Matrix, profile: str) -> float | None:
+    """Tissue removed over the tissue that the template's own face holds in the same view, at this head's size; None where that is next to nothing."""
+    grid, points = _face_points(profile)
+    step = affines.inverse(matrix @ volume.affine)
+    at = affines.apply(step, points)
+    seen = ((at >= -0.5) & (at <= np.array(volume.shape[:3]) - 0.5)).all(axis=1)
+    expected = float(seen.sum()) * grid / abs(float(np.linalg.det(matrix[:3, :3])))
+    if expected < 10 * headfit.FEWEST_ML:
+        return None
+    return round(headfit.removed_ml(removed, volume) / expected, 3)
+
+
+@functools.cache
+def _face_points(profile: str) -> tuple[float, NDArray[np.float64]]:
+    """Millilitres for which each point stands, and world points of the template in the tissue of the zone."""
+    head, every = templates.head(), 5
+    points = np.argwhere(head.head & (facezones.zone(profile).data > 0))[::every]
+    return every * _ml(head.volume.affine), affines.apply(head.volume.affine, points)
+
+
+def _ml(affine: Matrix) -> float:
+    return abs(float(np.linalg.det(affine[:3, :3]))) / 1000
