@@ -22,7 +22,7 @@ from deid import facefill, facezones, headfit, proof, second, surface
 from deid import render as rendering
 from deid.placing import HeadImage, Place, places
 from deid.verdicts import REASONS, Defaced, Mask, Verdict, told, withheld
-from spatial import templates
+from spatial import register, templates
 from spatial.errors import SpatialError
 from spatial.volumes import Volume
 
@@ -130,7 +130,8 @@ def _apply(image: HeadImage, place: Place, asked: Asked, word: second.Opinion | 
     volume = image.volume
     bits = headfit.lookup(asked.bits, volume, place.matrix)
     gone, brain = (bits & ZONE) > 0, (bits & BRAIN) > 0
-    measures = _measures(volume, place, gone, brain, asked.profile)
+    gone, spared = _spared(image, place, gone, brain)
+    measures = _measures(volume, place, gone, brain, asked.profile) | {"kept_from_brain_mm": spared}
     hit = sorted({label for mask in labels for label in labels_in_zone(gone, mask)})
     if hit:
         return told(None, None, "withheld", "label_in_zone", measures | {"labels_in_zone": hit})
@@ -150,6 +151,20 @@ def _apply(image: HeadImage, place: Place, asked: Asked, word: second.Opinion | 
     if shown.doubts:
         return told(done, gone, "review", shown.doubts[0], measures | {"review": list(shown.doubts)})
     return told(done, gone, "defaced", "already_defaced" if before else "ok", measures)
+
+
+def _spared(image: HeadImage, place: Place, gone: Mask, brain: Mask) -> tuple[Mask, float | None]:
+    """The zone, and how many mm it was kept from the brain (None: it was not).
+
+    Where no skin is seen and runs from other starts ended some mm apart, nobody's face hangs on those mm, but the brain does: the zone keeps as far away from
+    where the template's brain lies.
+    """
+    if proof.shows_skin(image) or not place.spread_mm > register.DOUBTFUL_MM or not brain.any():
+        return gone, None
+    from scipy import ndimage
+
+    far = ndimage.distance_transform_edt(~brain, sampling=image.volume.zooms) > place.spread_mm
+    return gone & far, round(float(place.spread_mm), 2)
 
 
 def _measures(volume: Volume, place: Place, gone: Mask, brain: Mask, profile: str) -> dict[str, Any]:

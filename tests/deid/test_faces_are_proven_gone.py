@@ -118,6 +118,17 @@ def test_without_the_second_engine_nothing_passes_that_asked_for_it(head: Volume
 # --- the other questions ---------------------------------------------------------------------------------------------------------------------------
 
 
+def test_a_doubt_about_mm_keeps_the_zone_off_the_brain_where_no_skin_is_seen_and_waits_for_a_person_where_it_is(
+    known: Volume, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(faces, "places", lambda images, device, seed, backend: {"a": placed(known, TRUE, spread=8.0)})
+    bold, t1 = (faces.deface_visit({"a": HeadImage(known, *kind)})["a"] for kind in (("bold", "func"), ("T1w", "anat")))
+    assert bold.verdict == "defaced" and bold.measures["kept_from_brain_mm"] == 8.0 and bold.measures["brain_margin_mm"] >= 8.0
+    assert t1.verdict == "review" and "place_uncertain" in t1.measures["review"] and t1.measures["kept_from_brain_mm"] is None
+    assert bold.zone is not None and t1.zone is not None
+    assert (t1.zone | bold.zone == t1.zone).all() and 0 < bold.zone.sum() < t1.zone.sum()
+
+
 def test_an_alignment_that_did_not_come_back_is_looked_at_unless_the_second_engine_confirms_it(head: Volume, word: second.Opinion) -> None:
     place = placed(head, TRUE, spread=register.DOUBTFUL_MM + 1)
     assert proof.uncertain(place, None) and not proof.uncertain(place, word)
