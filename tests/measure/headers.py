@@ -37,7 +37,7 @@ ROWS = [
     Row("last gate: false withholdings", "0 on the shared data", not_quick(gate_rows.false_withholdings)),
     Row("last gate: short and ordinary-word names", "50 of 50 as the rules say", gate_rows.ordinary_names),
     Row("last gate: planted values in products", "0 missed, no lawful twin withheld", gate_rows.gate_misses),
-    Row("files per CPU-second, 500 plain 256x256 MR, no OCR", "at least 200; aim above 520", hiding_rows.speed),
+    Row("files per CPU-second, 500 plain 256x256 MR, no OCR", "at least 200; aim above 520", not_quick(hiding_rows.speed)),
     Row("10,000 seeded mutations of valid files", "0 deaths outside the child, 0 without verdict, under 1 GiB", desk_rows.mutations),
 ]
 

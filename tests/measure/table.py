@@ -45,7 +45,7 @@ class Row:
 
 
 def not_quick(measure: Measure) -> Measure:
-    """A row that takes minutes: QUICK=1 leaves it to the last full run."""
+    """A row that takes minutes, or measures time on a machine that tests share: QUICK=1 leaves it to the last full run."""
     return lambda depth: Result("not run now (QUICK=1)", met=None, sample=True) if depth == "quick" else measure(depth)
 
 
