@@ -24,7 +24,7 @@ ROWS = [
     ),
     Row("displacement, heads as they are, reference within 2 mm", "median at most 2 mm", not_quick(faces_register_rows.displacement_as_they_are)),
     Row("failures over 5 mm that nothing flags", "0", not_quick(faces_register_rows.failures_unflagged)),
-    Row("real heads withheld or sent to review", "at most 10 % unperturbed, 25 % perturbed", not_quick(faces_register_rows.flagged)),
+    Row("real heads withheld or sent to review", "at most 10 % unperturbed, 25 % perturbed", not_quick(faces_proof_rows.sent_to_people)),
     Row("cervical phantoms with chin and mouth in view", "at least 18 of 20 kept, faces gone, cord identical", not_quick(faces_spine_rows.spine_kept)),
     Row("children and pathology", "defaced, brain untouched", not_quick(faces_spine_rows.children_and_pathology)),
     Row("nose, mouth, chin, lids, brow, ears gone", "all, every head and contrast", not_quick(faces_surface_rows.features_gone)),
