@@ -3,7 +3,8 @@
 A decoder that aborts the whole process cannot be caught with `try`, and a bomb eats all memory before an exception is thought of. So the parent
 never parses: it hands a child a *batch* (a function and the items it is to be called with), and the child answers item by item, one JSON line each.
 Because answers come in order, the item in flight is always the first without an answer. When a child dies there, a fresh one goes on with it, for the machine
-may have killed the first (out of memory, a shutdown of somebody else's); when that dies there too, the item gets a code, and a third goes on behind it.
+may have killed the first (out of memory, a shutdown of somebody else's), or something nobody foresaw may have happened in it; when that fails there too, the
+item gets a code, and a third goes on behind it.
 
 A child lives under RLIMIT_DATA (private memory), RLIMIT_FSIZE, RLIMIT_CORE 0 (a core file would hold a patient's header), RLIMIT_CPU counted anew for
 each item, and a wall clock that the parent keeps. It has no network where the kernel lets a process give it up, a few named environment variables,
@@ -232,6 +233,10 @@ class Pool:
                     continue
             except (ValueError, TypeError):
                 message = {"code": "reader_died", "fresh": True}
+            if message.get("code") == "failed" and not (one.batch.again and not one.answered):
+                one.again = True  # what nobody foresaw may be the child's own trouble: a fresh one tries the item once more
+                one.kill()
+                return
             if one.answered < len(one.batch.items):
                 yield self._answer(one, message)
             if message.get("fresh"):
@@ -285,7 +290,7 @@ def _attempt(work: Callable[[Any], Any], item: Any, cpu_s: int) -> dict[str, Any
     except DeidError as refusal:
         return {"code": refusal.code}
     except Exception as error:  # noqa: BLE001 - hostile bytes raise anything; every kind becomes a verdict
-        return {"code": "failed", "where": f"{type(error).__name__} at {place(error)}"}
+        return {"code": "failed", "where": f"{type(error).__name__} at {place(error)}", "fresh": True}
 
 
 def place(error: BaseException) -> str:

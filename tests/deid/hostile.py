@@ -83,9 +83,23 @@ DEEDS: dict[str, Callable[[], Any]] = {
 }
 
 
+def stumble(place: str) -> int:
+    """Fails where nobody stumbled before."""
+    if not Path(place).exists():
+        Path(place).touch()
+        raise TypeError("Quibblewick")
+    return os.getpid()
+
+
 def maker(common: str) -> Callable[[str], Any]:
-    """Does the deed that an item names; of any other item it gives back what it was given, and by whom."""
-    return lambda item: DEEDS[item]() if item in DEEDS else [common, item, os.getpid()]
+    """Does the deed that an item names, stumbles over a path; of any other item it gives back what it was given, and by whom."""
+
+    def work(item: str) -> Any:
+        if item.startswith("/"):
+            return stumble(item)
+        return DEEDS[item]() if item in DEEDS else [common, item, os.getpid()]
+
+    return work
 
 
 def broken(common: str) -> Callable[[str], Any]:

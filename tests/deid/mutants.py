@@ -82,7 +82,7 @@ def twice(chance: random.Random, content: bytearray, others: Sequence[bytes]) ->
 
 def lie(chance: random.Random, content: bytearray, others: Sequence[bytes]) -> None:
     at = content.find(b"\x02\x00\x10\x00UI")
-    if at < 0:
+    if not 0 <= at <= len(content) - 8:
         return flip(chance, content, others)
     said = chance.choice(SYNTAXES)
     said += b"\0" * (len(said) & 1)

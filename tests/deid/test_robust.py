@@ -57,9 +57,14 @@ def test_a_file_that_ends_its_reader_costs_itself(ask, item, code):
     before, hit, after = ask("one", item, "two")
     assert (before.value[:2], hit.code, after.value[:2]) == (["c", "one"], code, ["c", "two"])
     assert hit.value is None and "Quibblewick" not in repr(hit) and code in errors.REFUSALS
-    fresh = code not in ("truncated", "failed")
+    fresh = code != "truncated"
     assert (before.value[2] != after.value[2]) == fresh, "what was left went to a fresh child, where the old one is gone or cannot be trusted"
     assert (hit.where.startswith("ValueError at ")) == (item == "fail")
+
+
+def test_what_nobody_foresaw_is_tried_once_more_by_a_fresh_child(ask, tmp_path):
+    before, tried, after = ask("one", str(tmp_path / "stone"), "two")
+    assert tried.code == "" and tried.value == after.value[2] != before.value[2]
 
 
 def test_a_file_that_sleeps_is_not_waited_for(ask):
