@@ -140,7 +140,8 @@ class Scene:
         """The template's brain (`masks.brain`). Raises QaError `no_brain`."""
         if not self.brain_wanted:
             raise refusal("no_brain", "This is not a head.")
-        return masks.brain(self.work, self.work_affine, self.head.mask, matrix=self.given_matrix, device=self.device)
+        taken = None if self.zone is None else masks.pool(self.zone.float(), self.by) > 0
+        return masks.brain(self.work, self.work_affine, self.head.mask, matrix=self.given_matrix, device=self.device, taken=taken)
 
     @cached_property
     def brain_native(self) -> Tensor:
