@@ -6,8 +6,8 @@ and the smallest distance to the template's brain mask (`margin_mm`; a test hold
 
 - `pydeface` (11.8 mm): pydeface's own mask: nose, mouth, chin and all behind them; it leaves eyes, brow, forehead and ears.
 - `face` (5.0 mm, default): that, and what people know each other by: lids, the front of the globes and the orbital rim, brow, skin of the forehead,
-  cheeks, jaw and what is under the chin, ears with their bowls down to the canal. It keeps the orbit behind the globes, for the optic nerve is the
-  fifth topography of the McDonald criteria of 2024.
+  temples, cheeks, jaw and what is under the chin, ears with their bowls down to the canal and the skin around. It keeps the orbit behind the globes, for
+  the optic nerve is the fifth topography of the McDonald criteria of 2024.
 - `face-eyes-ears` (5.0 mm): that, and the whole orbit.
 
 On scans of a patient whose brain others had drawn it stays more than 3 mm away from that brain too (`tests/measure/faces_margin_rows.py`).
@@ -83,7 +83,7 @@ def build() -> NDArray[np.uint8]:
     """All zones as bits on the template's grid."""
     head = templates.head()
     depth, away = depth_mm(head.head), _away()
-    front = _lower(head.face) | _eyes(depth) | _forehead(depth) | _cheeks(depth)
+    front = _lower(head.face) | _eyes(depth) | _forehead(depth) | _temples(depth) | _cheeks(depth)
     ears, bowls = _ears(head.head)
     face = (front & (away >= MARGIN_MM)) | (ears & (away >= EAR_MARGIN_MM)) | (bowls & (away >= CONCHA_MARGIN_MM))
     orbits = face | (_orbits(head.head.shape) & (away >= ORBIT_MARGIN_MM))
@@ -109,21 +109,27 @@ def _eyes(depth: NDArray[np.float32]) -> Mask:
 
 
 def _forehead(depth: NDArray[np.float32]) -> Mask:
-    """Brow and skin of the forehead up to the hairline, and of the temples."""
+    """Brow and skin of the forehead up to the hairline."""
     _, j, k = _grid(depth.shape)
     return np.asarray((k > 104) & (k < 172) & (j > 160) & (depth < SKIN_MM))
 
 
-def _cheeks(depth: NDArray[np.float32]) -> Mask:
-    """Skin of cheeks and jaw up to before the ears."""
+def _temples(depth: NDArray[np.float32]) -> Mask:
+    """Skin between cheek, brow and ear, back to where the ear begins: without it the shape of the temples is a rest of the face."""
     _, j, k = _grid(depth.shape)
-    return np.asarray((k < 100) & (k > CHIN_FLOOR) & (j > 130) & (depth < SKIN_MM))
+    return np.asarray((k > 96) & (k < 142) & (j > 126) & (depth < SKIN_MM))
+
+
+def _cheeks(depth: NDArray[np.float32]) -> Mask:
+    """Skin of cheeks and jaw up to before the ears, and of the corner of the jaw under them."""
+    _, j, k = _grid(depth.shape)
+    return np.asarray((k < 100) & (k > CHIN_FLOOR) & (j > np.where(k <= 40, 118, 130)) & (depth < SKIN_MM))
 
 
 def _ears(head: Mask) -> tuple[Mask, Mask]:
-    """The auricles (what stands out of a head without small shapes, and what they stand on), and deeper their bowls with the rims of the canals."""
+    """The auricles (what stands out of a head without small shapes) with the skin they stand on, and deeper their bowls with the rims of the canals."""
     i, j, k = _grid(head.shape)
-    box = (abs(i - MIDDLE) > 52) & (j > 68) & (j < 136) & (k > 40) & (k < 126)
+    box = (abs(i - MIDDLE) > 52) & (j > 58) & (j < 141) & (k > 36) & (k < 130)
     (y, z), (long, high) = CONCHA
     bowl = ((j - y) / long) ** 2 + ((k - z) / high) ** 2 < 1
     depth = depth_mm(_without_ears(head))
