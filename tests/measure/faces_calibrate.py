@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from deid import skin, surface
 from spatial import affines, templates
 
-VERSION = "2026-11-22"
+VERSION = "2026-11-29"
 CALIBRATED_ON = ("mean", "philips_t1w_3d_face", "siemens_t1w_2d_face")
 SEED_LEARN, SEED_THRESHOLD = 0, 50_000
 PEOPLE, PEOPLE_NEGATIVE, PEOPLE_THRESHOLD = 24, 8, 12
@@ -35,6 +35,7 @@ WINDOWS: dict[str, tuple[tuple[float, float, float], tuple[int, int]]] = {
     "right_ear": ((163, 102, 80), (11, 15)),
 }
 RIDGE = 0.3
+JUST_ABOVE = 0.02  # of the way from heads without a face to whole ones: a miss lets a face out, a false alarm costs a look
 
 
 @dataclass(frozen=True, eq=False)
@@ -214,11 +215,11 @@ def unthresholded(parts: dict[str, surface.Part]) -> dict[str, dict[str, Any]]:
 
 
 def thresholds(parts: dict[str, dict[str, Any]], bare: list[dict[str, float]], whole: list[dict[str, float]]) -> None:
-    """Above all scans without a face but one, by a tenth of the way to the median of whole heads; the unit is what is left of that way."""
+    """Above all scans without a face but one, by `JUST_ABOVE` of the way to the median of whole heads; the unit is what is left of that way."""
     for name, values in parts.items():
         highest = sorted(row[name] for row in bare)[-2]
         middle = float(np.median([row[name] for row in whole]))
-        values["threshold"] = highest + 0.1 * max(0.0, middle - highest)
+        values["threshold"] = highest + JUST_ABOVE * max(0.0, middle - highest)
         values["unit"] = max(1.0, middle - values["threshold"])
     for one, two in (("left_ear", "right_ear"), ("right_ear", "left_ear")):
         parts[one]["threshold"] = max(parts[one]["threshold"], parts[two]["threshold"])
