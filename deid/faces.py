@@ -31,7 +31,9 @@ __all__ = ["REASONS", "Defaced", "HeadImage", "Verdict", "deface_visit", "labels
 ZONE, BRAIN = 1, 2
 FEWEST_SLICES = 8
 LEAST_MOVED = 0.8  # 6 real heads in view: 0.995 and more, 0.62 to 0.96 with the zone 20 mm too far forward; 20 demo heads: 0.86 and more
-ALREADY_EMPTY = 0.6  # share of nose, mouth and chin at one constant value: a face was taken out before
+# Share of nose, mouth and chin that holds nothing but air: a face was taken out before. 7 heads so defaced, as they are, turned, cut, thick and noisy: 0.79 and
+# more; 6 heads with their faces, likewise: 0.53 and less (2026-11-29).
+ALREADY_EMPTY = 0.7
 
 
 def deface_visit(
@@ -141,7 +143,7 @@ def _apply(image: HeadImage, place: Place, asked: Asked, word: second.Opinion | 
         return told(volume, None, "no_face", "brain_only" if place.how == "brain" else "no_face_in_view", measures)
     done, filling = facefill.filled(volume, gone, asked.fill, asked.seed)
     measures |= filling
-    before = measures["face_empty_before"] is not None and measures["face_empty_before"] > ALREADY_EMPTY
+    before = _gone_before(volume, place, measures["face_empty_before"], word)
     moved = surface.moved_share(volume, done) if proof.skin_is_seen(image, place) and not before else None
     measures["surface_moved"] = moved
     if moved is not None and moved < LEAST_MOVED:
@@ -151,6 +153,15 @@ def _apply(image: HeadImage, place: Place, asked: Asked, word: second.Opinion | 
     if shown.doubts:
         return told(done, gone, "review", shown.doubts[0], measures | {"review": list(shown.doubts)})
     return told(done, gone, "defaced", "already_defaced" if before else "ok", measures)
+
+
+def _gone_before(volume: Volume, place: Place, empty: float | None, word: second.Opinion | str | None) -> bool:
+    """Whether somebody took the face out before. A place that is wrong is empty too: the second engine must put the face into air as well or, where it was
+    not asked, the face must have been blanked with one value."""
+    if empty is None or empty <= ALREADY_EMPTY:
+        return False
+    seen = headfit.empty_share(volume, word.matrix) if isinstance(word, second.Opinion) else headfit.blank_share(volume, place.matrix)
+    return seen is not None and seen > ALREADY_EMPTY
 
 
 def _spared(image: HeadImage, place: Place, gone: Mask, brain: Mask) -> tuple[Mask, float | None]:

@@ -50,13 +50,7 @@ def level(volume: Volume) -> float:
 
     Raises SpatialError `empty_volume`.
     """
-    data = pyramid.shrunk(volume).data
-    coarse = pyramid.threshold(data)
-    air = data[data < coarse]
-    middle = float(np.median(air))
-    noise = 1.4826 * float(np.median(np.abs(air - middle)))
-    floor = middle + 0.02 * float(np.percentile(data, 99) - middle)
-    return min(coarse, max(middle + NOISES * noise, floor))
+    return pyramid.faint(pyramid.shrunk(volume).data, NOISES)
 
 
 def turned(volume: Volume, angle_deg: float) -> tuple[Volume, Volume]:

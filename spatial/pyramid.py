@@ -81,6 +81,20 @@ def threshold(data: NDArray[np.float32]) -> float:
     return float(low + 0.5 * (edges[1 + int(np.argmax(between))] - low))
 
 
+def faint(data: NDArray[np.float32], noises: float) -> float:
+    """The grey value where signal begins for somebody who looks for it: `noises` standard deviations above the air, and never above `threshold`.
+
+    The deviation is the air's own (1.4826 times its median absolute deviation), and at least 2 % of bright tissue is asked for.
+    Raises SpatialError `empty_volume`.
+    """
+    coarse = threshold(data)
+    air = data[data < coarse]
+    middle = float(np.median(air))
+    noise = 1.4826 * float(np.median(np.abs(air - middle)))
+    floor = middle + 0.02 * float(np.percentile(data, 99) - middle)
+    return min(coarse, max(middle + noises * noise, floor))
+
+
 def foreground(data: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Voxels with signal. Raises SpatialError `empty_volume`."""
     return np.asarray(data > threshold(data))

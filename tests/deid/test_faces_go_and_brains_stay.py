@@ -12,8 +12,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from deid import faces, facezones, headfit, surface
+from deid import faces, facezones, headfit, second, surface
 from deid.faces import HeadImage
+from deid.placing import Place
 from spatial import affines, templates, volumes
 from spatial.resample import resample
 from spatial.volumes import Volume
@@ -140,6 +141,33 @@ def test_a_head_defaced_before_is_said_to_be_and_what_is_left_goes(visit: Visit)
     found = faces.deface_visit({"a": HeadImage(Volume(data, volume.affine))})["a"]
     assert (found.verdict, found.code) == ("defaced", "already_defaced")
     assert found.measures["tissue_removed_ml"] > 10, "brow and ears were still there"
+
+
+def test_a_face_taken_out_before_a_noisy_copy_was_made_is_known_by_the_second_engine_too(visit: Visit) -> None:
+    """The blanked face is noise by now, so no single value is left to know it by. A face that is there, as noisy, is not said to have been taken before."""
+    volume = visit.images["t1"].volume
+    random = np.random.default_rng(5)
+    sigma = 0.12 * float(np.percentile(volume.data, 95))
+    found = {}
+    for name, gone in (("bare", bits("t1", templates.head().face, visit)), ("whole", np.zeros(volume.shape, dtype=bool))):
+        blanked = np.where(gone, 0.0, volume.data)
+        noisy = np.hypot(blanked + random.normal(0, sigma, volume.shape), random.normal(0, sigma, volume.shape)).astype(np.float32)
+        found[name] = faces.deface_visit({"a": HeadImage(Volume(noisy, volume.affine))}, second_opinion=True)["a"]
+    assert (found["bare"].verdict, found["bare"].code) == ("defaced", "already_defaced"), found["bare"].measures
+    assert found["bare"].measures["face_empty_before"] > faces.ALREADY_EMPTY > found["whole"].measures["face_empty_before"]
+    assert (found["whole"].verdict, found["whole"].code) == ("defaced", "ok"), found["whole"].measures
+
+
+def test_a_place_in_the_air_is_no_proof_that_a_face_was_taken_before() -> None:
+    head, true = posed((2, 2, 2)), affines.inverse(POSE)
+    volume = Volume(np.pad(head.data, ((0, 0), (0, 40), (0, 0)), constant_values=5), head.affine)
+    wrong = affines.translation((0, -60, 0)) @ true  # the face is sought in the air before the real one
+    place = Place(wrong, headfit.Fit((1, 1, 1), 0, 1.1, 1, 1, 1, 1200), "template", 0.5)
+    empty = headfit.empty_share(volume, wrong)
+    assert empty is not None and empty > faces.ALREADY_EMPTY
+    assert not faces._gone_before(volume, place, empty, second.Opinion(true, 60.0, "alone", "SimpleITK"))
+    assert not faces._gone_before(volume, place, empty, None), "nobody blanked it with the lowest value"
+    assert faces._gone_before(volume, place, empty, second.Opinion(wrong, 0.0, "alone", "SimpleITK")), "both wrong alike: what the other checks are for"
 
 
 def block(kind: str) -> Volume:

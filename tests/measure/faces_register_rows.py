@@ -11,10 +11,12 @@ Run alone: `python tests/measure/faces_register_rows.py quick|usual|full` prints
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from typing import Any
 import numpy as np
 from faces_register_cases import HEADS, SOURCES, Matrix, case, head
 from numpy.typing import NDArray
+from peers import NotRun, Peer, python_of
 from table import ROOT, Result
 
 from deid import second
@@ -30,7 +33,7 @@ from spatial.errors import SpatialError
 from spatial.register import DOUBTFUL_MM
 
 OUT = ROOT / "build" / "faces" / "register"
-PEERS = ROOT / "build" / "peers" / "faces" / "bin" / "python"
+PEERS = Peer("ANTs and SimpleITK", "faces_register_engines", "faces", ("antspyx==0.6.3", "simpleitk==2.5.7", "nibabel==5.4.2"))
 PER_HEAD = {"quick": 1, "usual": 1, "full": 20}
 QUICK = 2  # heads
 OVER_MM, NO_REFERENCE_MM, SURE_MM = 5.0, 10.0, 2.0
@@ -38,32 +41,32 @@ Corners = NDArray[np.float64]
 Answers = dict[str, dict[str, Any]]
 
 
-def numbers(name: str, depth: str) -> list[int]:
-    """The perturbations asked about: all at full, else so spread over the heads that every fault comes up."""
+def numbers(name: str, count: int) -> list[int]:
+    """The perturbations asked about: all of them where `count` is 20, else so spread over the heads that every fault comes up."""
     place = list(SOURCES).index(name)
-    return [(place * 3 + j * 7) % 20 + 1 for j in range(PER_HEAD[depth])]
+    return [(place * 3 + j * 7) % 20 + 1 for j in range(count)]
 
 
 def wanted(depth: str) -> list[str]:
     """Names `head:number`, each head as it is first."""
     names = list(SOURCES)[:QUICK] if depth == "quick" else list(SOURCES)
-    return [f"{name}:0" for name in names] + [f"{name}:{n}" for name in names for n in numbers(name, depth)]
+    return [f"{name}:0" for name in names] + [f"{name}:{n}" for name in names for n in numbers(name, PER_HEAD[depth])]
 
 
-def ours_file() -> Path:
-    """Our answers belong to the code that gave them."""
-    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sorted((ROOT / "spatial").glob("*.py")))).hexdigest()[:12]
-    return OUT / f"ours-{digest}.jsonl"
+def ours_file(stem: str = "ours", rooms: Sequence[str] = ("spatial",)) -> Path:
+    """Our answers belong to the code of the rooms that gave them."""
+    digest = hashlib.sha256(b"".join(path.read_bytes() for room in rooms for path in sorted((ROOT / room).glob("*.py")))).hexdigest()[:12]
+    return OUT / f"{stem}-{digest}.jsonl"
 
 
 def answers(engine: str, names: list[str]) -> Answers:
-    """What an engine says about the cases; it is run for those that its file lacks. A peer that is not installed says nothing."""
+    """What an engine says about the cases; it is run for those that its file lacks. A peer that cannot be installed says nothing."""
     path = ours_file() if engine == "ours" else OUT / f"{engine}.jsonl"
-    python = sys.executable if engine == "ours" else str(PEERS)
     OUT.mkdir(parents=True, exist_ok=True)
-    if Path(python).exists():
-        for name in {n.partition(":")[0] for n in names}:
-            head(name)  # converted here, for the peers' environment cannot
+    for name in {n.partition(":")[0] for n in names}:
+        head(name)  # converted here, for the peers' environment cannot
+    with contextlib.suppress(NotRun):
+        python = sys.executable if engine == "ours" else str(python_of(PEERS))
         words = [python, str(Path(__file__).with_name("faces_register_engines.py")), engine, str(path), *names]
         subprocess.run(words, cwd=ROOT, check=True, capture_output=True)
     lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
