@@ -20,6 +20,8 @@ __all__ = ["KEYWORDS", "THRESHOLD", "Contrast", "contrast"]
 
 # Below this a person decides.
 THRESHOLD = 0.7
+# What physics alone must be worth to contradict a person.
+MEASURED = 0.85
 
 _ADVICE = {
     "localizer": "A localizer serves planning only and is kept out.",
@@ -66,12 +68,16 @@ def contrast(sidecar: Mapping[str, Any], facts: Mapping[str, Any], *, volumes: i
     candidates = tuple((one.datatype, one.suffix, round(one.sure, 2)) for one in [best, *others] if one.suffix)
     if best.code != "ok":
         return Contrast("", "", {}, best.sure, f"{_ADVICE[best.code]} ({best.why})", best.code, candidates=candidates)
-    dressed = _dress(m, best, candidates)
-    missing = sorted(required(dressed) - set(clean({**sidecar, **dressed.fields})))
+    return complete(_dress(m, best, candidates), sidecar)
+
+
+def complete(named: Contrast, sidecar: Mapping[str, Any]) -> Contrast:
+    """The answer itself, or `fields_missing` where BIDS requires sidecar fields that neither `sidecar` nor the answer has."""
+    missing = sorted(required(named) - set(clean({**sidecar, **named.fields})))
     if missing:
         why = f"{_ADVICE['fields_missing']} ({', '.join(missing)})"
-        return replace(dressed, datatype="", suffix="", entities={}, words=why, code="fields_missing")
-    return dressed
+        return replace(named, datatype="", suffix="", entities={}, words=why, code="fields_missing")
+    return named
 
 
 # Sidecar fields without which a name is invalid (schema 1.2.7, rules.sidecars, level "required"), by suffix and by entity.
@@ -231,6 +237,7 @@ def _dress(m: Look, best: Guess, candidates: tuple[tuple[str, str, float], ...])
         if agent:
             entities["ce"] = "gadolinium"
             fields["ContrastBolusIngredient"] = "GADOLINIUM"
+            fields["MinutesSinceInjection"] = m.since if m.since is not None and m.since >= 0 else None
     fields = {key: value for key, value in fields.items() if value is not None}
     return Contrast(best.datatype, best.suffix, entities, round(sure, 2), why, fields=fields, candidates=candidates)
 
@@ -257,6 +264,20 @@ def together(answers: Sequence[Contrast], sidecars: Sequence[Mapping[str, Any]])
             sure = max((each.confidence for each in answers if each.suffix == "T2starw"), default=one.confidence) if name == "MEGRE" else one.confidence
             result[n] = replace(one, suffix=suffix, entities=kept, confidence=sure, words=f"{one.words}; {len(order)} echoes of one series")
         return result
+    return result
+
+
+def directed(answers: Sequence[Contrast], towards: Sequence[str]) -> list[Contrast]:
+    """Answers for the images of one series with their phase-encoding directions (`AP`, `PA`, ...; empty where not told) in the name.
+
+    Only where words of the protocol do not say it, and where it tells images apart: field maps of EPI, and images of one series that differ in it.
+    """
+    differ = len({one for one in towards if one}) > 1
+    result = []
+    for one, way in zip(answers, towards, strict=True):
+        wanted = way and one.code == "ok" and "dir" in names.rule(one.datatype, one.suffix).allowed
+        mapped = (one.datatype, one.suffix) == ("fmap", "epi") and "dir" not in one.entities
+        result.append(replace(one, entities={**one.entities, "dir": way}) if wanted and (differ or mapped) else one)
     return result
 
 
@@ -291,6 +312,8 @@ def _mp2rage(m: Look, best: Guess, candidates: tuple[tuple[str, str, float], ...
 def _agent(m: Look, sure: float, why: str) -> tuple[float, str, bool]:
     """Whether a contrast agent was on board: header and words must not contradict each other."""
     post, pre = m.says(words.POST), m.says(words.PRE)
+    if m.agent and m.since is not None and m.since < 0 and not post:
+        return min(sure, 0.6), f"{why}; the header names a contrast agent, and says that it was given later", True
     if m.agent and pre and not post:
         return min(sure, 0.6), f"{why}; the header names a contrast agent, its words say before contrast", True
     if post and not pre and not m.agent:

@@ -15,11 +15,11 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from bidstree import completeness, geometry, second, witness
+from bidstree import completeness, geometry, second, settings, witness
 from bidstree import frames as reading
 from bidstree.errors import BidsError
 from bidstree.frames import Series
@@ -68,6 +68,37 @@ def series(folder: Path, out: Path, *, ask_second: bool = True, wall_s: float = 
     """
     out.mkdir(parents=True, exist_ok=True)
     read = reading.read(folder)
+    parts, why = settings.split(read)
+    if len(parts) == 1:
+        return _alone(folder, read, out, ask_second, wall_s)
+    return _apart_by_setting(folder, read, parts, why, out, ask_second, wall_s)
+
+
+def _apart_by_setting(folder: Path, read: Series, parts: list[Series], why: str, out: Path, ask_second: bool, wall_s: float) -> Conversion:
+    """Each part of a series of several settings as a series of its own: all of them, or none."""
+    unreadable = tuple(read.unreadable)
+    wholes = [completeness.check(part) for part in parts]
+    # Parts that are whole in themselves are images each; where they are not, what is wrong with the series itself is the better word, if anything is.
+    broken = next((one for one in wholes if one.code != "ok"), None)
+    if broken is not None or not parts:
+        whole = completeness.check(read)
+        if whole.code == "ok":
+            reason = f"Images of more than one {why} are in one series, and do not make whole volumes of their own."
+            whole = completeness.Completeness("mixed_contrast", reason, "Hand in each as a series of its own.")
+        return Conversion("refused", whole.code, whole.reason, advice=whole.advice, unused=unreadable)
+    done = [_alone(folder, part, out / f"part{n}", ask_second, wall_s) for n, part in enumerate(parts, 1)]
+    worst = next(one for name in ("refused", "disagreed", "one_only", "agreed") for one in done if one.verdict == name)
+    if worst.verdict == "refused":
+        return Conversion("refused", worst.code, worst.reason, advice=worst.advice, unused=unreadable)
+    images = [replace(image, measures={**image.measures, "split_by": why}) for one in done for image in one.images]
+    return Conversion(
+        worst.verdict, worst.code, worst.reason, images, worst.advice, tuple(sorted({*unreadable, *(path for one in done for path in one.unused)}))
+    )
+
+
+def _alone(folder: Path, read: Series, out: Path, ask_second: bool, wall_s: float) -> Conversion:
+    """Convert files of one setting."""
+    out.mkdir(parents=True, exist_ok=True)
     whole = completeness.check(read)
     if whole.code != "ok":
         return Conversion("refused", whole.code, whole.reason, advice=whole.advice, unused=tuple(read.unreadable))
@@ -171,10 +202,27 @@ def _keep(evidence: Evidence, opinion: second.Opinion | None, said: str, out: Pa
         measures |= {"second_corner_mm": round(opinion.corner_mm, 4), "second_correlation": round(opinion.correlation or 0.0, 6)}
         measures |= {"second_scale": opinion.scale, "second_flipped": opinion.axes_flipped}
     measures["verdict"] = judge(evidence, said, alone=opinion is not None)
+    if towards := _towards(evidence.nifti, sidecar):
+        measures["phase_encoding"] = towards
     nifti = moved[".nii"]
     assert nifti is not None
     files = tuple(sorted({placing.frame.file for placing in evidence.placings}, key=str))
     return Converted(nifti, sidecar, moved[".bval"], moved[".bvec"], measures, files)
+
+
+def _towards(nifti: Path, sidecar: dict[str, Any]) -> str:
+    """From where to where phase encoding runs in the body (`AP`, `PA`, ...), by the sidecar's axis and the image's affine; empty where it is not told.
+
+    BIDS counts along the image's axis; dcm2niix and every user of `dir-AP` mean the direction from anterior to posterior.
+    """
+    import nibabel as nib
+
+    axis = str(sidecar.get("PhaseEncodingDirection", ""))
+    if axis[:1] not in ("i", "j", "k"):
+        return ""
+    end = str(nib.orientations.aff2axcodes(nib.load(nifti).affine)["ijk".index(axis[0])])
+    start = {"R": "L", "L": "R", "A": "P", "P": "A", "S": "I", "I": "S"}[end]
+    return f"{end}{start}" if axis.endswith("-") else f"{start}{end}"
 
 
 def _move(source: Path, target: Path) -> Path | None:

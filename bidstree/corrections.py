@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from bidstree import names, perfusion, sidecar
-from bidstree.classify import Contrast
+from bidstree.classify import Contrast, complete
 from bidstree.errors import BidsError
 from bidstree.look import look
 
 VERSION = 1
+FINGERPRINT = re.compile(r"[0-9a-f]{32}", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -46,12 +48,24 @@ def fingerprint(site: str, given: Mapping[str, Any], facts: Mapping[str, Any], *
     return hashlib.blake2b(json.dumps(value, separators=(",", ":")).encode(), key=key, digest_size=16).hexdigest()
 
 
+def parse(row: Mapping[str, Any]) -> Correction:
+    """The correction that a JSON object stands for, checked. Raises BidsError as `check`, and `correction_not_listed` for what is no correction."""
+    try:
+        return check(Correction(**{**row, "context": tuple(row.get("context", ()))}))
+    except (TypeError, AttributeError) as error:
+        raise BidsError(
+            "correction_not_listed", "This is no correction.", "Say datatype, suffix, entities, fields, context, or a code that keeps out."
+        ) from error
+
+
 def check(correction: Correction) -> Correction:
     """The correction itself, if it can be used. Raises BidsError `name_not_bids`, `correction_not_listed`."""
     if correction.code != "ok":
         if correction.code not in {"localizer", "derived_map", "secondary_capture"}:
             raise BidsError("correction_not_listed", "A correction names the contrast or keeps the image out.", "Choose one of the answers offered.")
         return correction
+    if set(correction.context) - perfusion.WORDS or (correction.context and correction.suffix != "asl"):
+        raise BidsError("correction_not_listed", "Only volumes of ASL have words, and these are not all of them BIDS words.", "Say label, control and m0scan.")
     usual: dict[str, str | int] = {"task": "unnamed", "mt": "on"}
     required = {key: usual.get(key, 1) for key in names.rule(correction.datatype, correction.suffix).required}
     names.path("x", None, correction.datatype, correction.suffix, {**required, **correction.entities}, ".nii.gz")
@@ -69,16 +83,40 @@ def apply(answer: Contrast, correction: Correction | None, given: Mapping[str, A
         return replace(answer, datatype="", suffix="", entities={}, confidence=1.0, words=why, code=correction.code)
     same = (answer.datatype, answer.suffix) == (correction.datatype, correction.suffix)
     entities = {**(answer.entities if same else {}), **correction.entities}
-    fields = {**answer.fields, **correction.fields}
+    if "task" in names.rule(correction.datatype, correction.suffix).required:
+        entities.setdefault("task", "unnamed")
+    fields = {**answer.fields, **_implied(entities), **correction.fields}
     done = Contrast(correction.datatype, correction.suffix, entities, 1.0, "A person's decision on this protocol.", fields=fields, candidates=answer.candidates)
-    if correction.suffix != "asl":
-        return done
-    context = perfusion.repeat(correction.context, volumes) if correction.context else None
+    if correction.suffix not in ("asl", "m0scan"):
+        return complete(done, given)
+    if correction.suffix == "m0scan":
+        return _perfusion(done, perfusion.missing_calibration({**given, **fields}))
+    try:
+        context = perfusion.repeat(correction.context, volumes) if correction.context else None
+    except BidsError:  # a series with another number of volumes: it is not what the person spoke of
+        context = None
     lacking = perfusion.missing({**given, **fields}, context, volumes)
-    if lacking:
-        why = f"BIDS needs the labelling of every volume and its delays, which are not told: {', '.join(lacking)}."
-        return replace(done, datatype="", suffix="", entities={}, confidence=0.9, words=why, code="perfusion_incomplete")
-    return replace(done, context=tuple(context or ()))
+    return replace(_perfusion(done, lacking), context=() if lacking else tuple(context or ()))
+
+
+def _perfusion(done: Contrast, lacking: Sequence[str]) -> Contrast:
+    """The answer itself, or `perfusion_incomplete` with what is lacking."""
+    if not lacking:
+        return done
+    why = f"BIDS needs the labelling of every volume and its delays, which are not told: {', '.join(lacking)}."
+    return replace(done, datatype="", suffix="", entities={}, confidence=0.9, words=why, code="perfusion_incomplete")
+
+
+def _implied(entities: Mapping[str, Any]) -> dict[str, Any]:
+    """Sidecar fields that entities of a name say as well."""
+    fields: dict[str, Any] = {"TaskName": entities["task"]} if "task" in entities else {}
+    if "mt" in entities:
+        fields["MTState"] = entities["mt"] == "on"
+    if entities.get("part") == "phase":
+        fields["Units"] = "arbitrary"
+    if "ce" in entities:
+        fields["ContrastBolusIngredient"] = "GADOLINIUM"
+    return fields
 
 
 class Memory:
@@ -90,7 +128,7 @@ class Memory:
         if path.exists():
             try:
                 loaded = json.loads(path.read_text(encoding="utf-8"))["corrections"]
-                self.rows = {print_: check(Correction(**{**row, "context": tuple(row.get("context", ()))})) for print_, row in loaded.items()}
+                self.rows = {print_: parse(row) for print_, row in loaded.items()}
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise BidsError("corrections_unreadable", "The file of corrections cannot be read.", "Restore it from a copy, or begin a new one.") from error
 
@@ -100,6 +138,8 @@ class Memory:
 
     def remember(self, print_: str, correction: Correction) -> None:
         """Keep a correction; a later one for the same protocol takes its place. Raises as `check`."""
+        if not FINGERPRINT.fullmatch(print_):
+            raise BidsError("correction_not_listed", "This is no fingerprint of a protocol.", "Give the 32 digits that stand in the image's contrast.")
         self.rows[print_] = check(correction)
         value = {"version": VERSION, "corrections": {name: asdict(row) for name, row in sorted(self.rows.items())}}
         fresh = self.path.with_name(self.path.name + ".new")

@@ -43,7 +43,9 @@ _GROUPS: dict[tuple[int, int], tuple[str, str]] = {
     (0x00209116, 0x00200037): ("ImageOrientationPatient", "text"),
     (0x00289110, 0x00280030): ("PixelSpacing", "text"),
     (0x00189114, 0x00189082): ("EffectiveEchoTime", "double"),
+    (0x00189112, 0x00180080): ("RepetitionTime", "text"),
     (0x00189112, 0x00181314): ("FlipAngle", "text"),
+    (0x00189115, 0x00189079): ("InversionTimes", "double"),
     (0x00189226, 0x00089007): ("FrameType", "text"),
     (0x00189226, 0x00089208): ("ComplexImageComponent", "text"),
 }

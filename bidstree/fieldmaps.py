@@ -84,7 +84,13 @@ def link(scans: Sequence[Scan], *, intended: bool = True) -> dict[str, dict[str,
     for one in maps:
         for part in one.parts:
             fields[part.path] = {"B0FieldIdentifier": one.name, **({"IntendedFor": served[one.name]} if intended and served[one.name] else {})}
-    return fields
+    return fields | (_calibrations(scans) if intended else {})
+
+
+def _calibrations(scans: Sequence[Scan]) -> dict[str, dict[str, Any]]:
+    """BIDS asks each calibration scan of ASL for the series it calibrates: those of the visit, of the same entities where several are."""
+    labelled = sorted(one.path for one in scans if one.suffix == "asl")
+    return {one.path: {"IntendedFor": [f"bids::{path}" for path in labelled]} for one in scans if one.suffix == "m0scan" and labelled}
 
 
 def _maps(parts: Sequence[Scan]) -> list[_Map]:

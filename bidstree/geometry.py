@@ -43,6 +43,7 @@ class Frame:
     group: tuple[str | float, ...]  # what must not be mixed into one volume: echo, component, derived kind
     uid: str
     tile: tuple[int, int] | None = None  # first row and first column of this tile in a mosaic
+    setting: tuple[float, float, int] = (0.0, 0.0, 0)  # repetition and inversion time (ms; 0: not told), sign of the phase-encoding direction (0: not told)
 
     @property
     def normal(self) -> Array:

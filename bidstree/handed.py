@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bidstree import classify, dataset, intake, masks, names, sidecar
+from bidstree import classify, dataset, intake, masks, names, said, sidecar, words
 from bidstree.errors import BidsError
 from spatial.errors import SpatialError
 from spatial.volumes import load, save
@@ -33,7 +33,7 @@ class Given:
     """One NIfTI of a site. `name`: its file name (words only, goes nowhere); `session`: label of its visit; `sidecar`: its JSON; gradients as files.
 
     `label`: what an annotation shows (a word of `masks.LABELS`), `rater`: the rater's code, `labels`: name -> value of an annotation with several;
-    `body`: `BRAIN`, `CSPINE`, ... where the site says so.
+    `contrast`: a word of `said.CONTRASTS`, `body`: `BRAIN`, `CSPINE`, ... where the site says so.
     """
 
     path: Path
@@ -44,6 +44,7 @@ class Given:
     bvec: Path | None = None
     label: str = ""
     rater: str = ""
+    contrast: str = ""
     body: str = ""
     labels: Mapping[str, int] = field(default_factory=dict)
 
@@ -63,11 +64,14 @@ class Laid:
 
 def is_drawn(data: NDArray[Any], name: str) -> bool:
     """Whether values are an annotation's: few whole labels; or, where the name says so as well, up to 512 of them, or parts of 1."""
-    if data.ndim != 3 or not np.isfinite(data.astype(np.float32)).all() or data.min() < 0:
+    if not np.isfinite(data).all() or data.min() < 0:
+        return False
+    if data.ndim == 4 and np.unique(data[..., 0]).size > masks.MAX_LABELS:
         return False
     values = np.unique(data)
     whole = bool((values == np.rint(values)).all())
-    if whole and values.size <= _FEW:
+    # A series of volumes is an image, unless it marks and does nothing else.
+    if whole and values.size <= (_FEW if data.ndim == 3 else 2):
         return True
     return bool(_DRAWN.search(name)) and ((whole and values.size <= masks.MAX_LABELS) or (not whole and values.max() <= 1))
 
@@ -89,7 +93,7 @@ def lay(root: Path, participant: str, given: Sequence[Given]) -> list[Laid]:
         if is_drawn(data, one.name):
             drawn.append(n)
             continue
-        contrast = _contrast(one, data.shape[3] if data.ndim == 4 else 1)
+        contrast = contrast_of(one, data.shape[3] if data.ndim == 4 else 1)
         if contrast.review:
             answers[n] = _unsure(one, contrast)
         else:
@@ -102,10 +106,45 @@ def lay(root: Path, participant: str, given: Sequence[Given]) -> list[Laid]:
     return [answers[n] for n in range(len(given))]
 
 
-def _contrast(one: Given, volumes: int) -> classify.Contrast:
-    weights = [float(word) for word in one.bval.read_text(encoding="ascii", errors="replace").split()] if one.bval else []
-    facts = {"SeriesDescription": re.sub(r"\.nii(\.gz)?$", "", one.name), "BodyPartExamined": one.body}
-    return classify.contrast(sidecar.clean(one.sidecar), facts, volumes=volumes, weights=weights)
+def contrast_of(one: Given, volumes: int) -> classify.Contrast:
+    """What an image shows: the sender's word where there is one, unless the sidecar is sure of something else; else sidecar and the words of its name."""
+    weights = _weights(one.bval)
+    kept = sidecar.clean(one.sidecar)
+    facts = {"BodyPartExamined": one.body}
+    if one.contrast:
+        return said.contrast(one.contrast, classify.contrast(kept, facts, volumes=volumes, weights=weights), kept, one.body)
+    facts["SeriesDescription"] = re.sub(r"\.nii(\.gz)?$", "", one.name)
+    return classify.contrast(kept, facts, volumes=volumes, weights=weights)
+
+
+def _weights(bval: Path | None) -> list[float]:
+    """b-values of a file; empty where there is none or it holds something else."""
+    try:
+        return [float(word) for word in bval.read_text(encoding="ascii").split()] if bval else []
+    except ValueError:
+        return []
+
+
+def body_of(path: str) -> str:
+    """The part of the body that words of a path name (`cervical`), or nothing: folders say it more often than files."""
+    spoken = re.sub(r"[^a-z0-9]+", " ", path.lower())
+    return next((name for pattern, name in words.BODIES if re.search(pattern, f" {spoken} ")), "")
+
+
+def tables(paths: Sequence[Path]) -> tuple[Path | None, Path | None]:
+    """(bval, bvec) among tables of numbers, known by their shape: one row or column of weights, three of directions. None where there is not exactly one."""
+    found: dict[str, list[Path]] = {"bval": [], "bvec": []}
+    for path in paths:
+        try:
+            table = np.atleast_2d(np.loadtxt(path))
+        except ValueError:
+            continue
+        if 1 in table.shape:
+            found["bval"].append(path)
+        elif 3 in table.shape:
+            found["bvec"].append(path)
+    bval, bvec = ((many[0] if len(many) == 1 else None) for many in found.values())
+    return bval, bvec
 
 
 def _unsure(one: Given, contrast: classify.Contrast) -> Laid:
@@ -126,7 +165,7 @@ def _write_images(root: Path, participant: str, images: Mapping[int, tuple[Given
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             taken = intake.nifti(one.path, target, {**one.sidecar, **contrast.fields})
-            gradients = _gradients(one, taken.shape) if contrast.datatype == "dwi" else {}
+            gradients = gradients_of(one, taken.shape) if contrast.datatype == "dwi" else {}
         except BidsError as error:
             target.unlink(missing_ok=True)
             found[n] = Laid(one, "image", code=error.code, reason=error.reason, advice=error.advice, contrast=contrast)
@@ -139,7 +178,7 @@ def _write_images(root: Path, participant: str, images: Mapping[int, tuple[Given
     return found
 
 
-def _gradients(one: Given, shape: tuple[int, ...]) -> dict[str, str]:
+def gradients_of(one: Given, shape: tuple[int, ...]) -> dict[str, str]:
     """bval and bvec as BIDS lays them out (a row of weights, three rows of directions), from either layout. Raises BidsError `gradients_missing`."""
     refused = BidsError("gradients_missing", "b-values and directions do not match the volumes.", "Hand in bval and bvec of this very image.")
     volumes = shape[3] if len(shape) > 3 else 1
@@ -165,8 +204,7 @@ def _write_drawn(root: Path, one: Given, images: Sequence[Laid], used: Counter[t
     prefer = sorted((key for key, stem in stems.items() if stem and one.name.startswith(stem)), key=lambda key: -len(stems[key]))
     try:
         done = masks.attach(one.path, {image.product: root / image.product for image in images}, hint=one.name, prefer=prefer)
-        if done.kind == "dseg":
-            masks.check_labels(done.volume.data, one.labels)
+        explain(done, one.labels)
         label, kind = next((masks.LABELS[key] for key in masks.LABELS if one.label in {key, masks.LABELS[key][0]}), None) or masks.label_of(one.name)
         used[(done.image, label)] += 1
         rater = one.rater or f"rater{used[(done.image, label)]}"
@@ -175,6 +213,14 @@ def _write_drawn(root: Path, one: Given, images: Sequence[Laid], used: Counter[t
         return Laid(one, "mask", code=error.code, reason=error.reason, advice=error.advice)
     write_drawn(root, product, done.volume, masks.sidecar(done.image, kind, done.how, kind=done.kind, labels=one.labels))
     return Laid(one, done.kind, product.as_posix())
+
+
+def explain(done: masks.Attached, labels: Mapping[str, int]) -> None:
+    """Whether a dictionary says what the values or volumes of an annotation mean, where it has several. Raises BidsError `labels_unknown`."""
+    if done.kind == "dseg":
+        masks.check_labels(done.volume.data, labels)
+    if done.how.get("fourth") == "labels":
+        masks.named_volumes(done.volume.shape[3], labels)
 
 
 def write_drawn(root: Path, product: PurePosixPath, volume: Any, beside: Mapping[str, Any]) -> None:

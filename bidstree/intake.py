@@ -16,6 +16,8 @@ from bidstree.errors import BidsError
 from spatial.errors import SpatialError
 from spatial.volumes import load, save
 
+_LEAST = 5  # characters; shorter words stand in every header by chance
+
 
 @dataclass(frozen=True)
 class Taken:
@@ -25,6 +27,12 @@ class Taken:
     zooms: tuple[float, float, float]
     sidecar: dict[str, Any]
     dropped: dict[str, str]
+
+
+def told(sidecar: Mapping[str, Any]) -> set[str]:
+    """Values of a site's sidecar that say whose it is. They are dropped by construction; this is for whoever searches a result for them."""
+    found = {str(value).strip() for name, value in sidecar.items() if sidecars.DROPPED.get(name) == "the person" and isinstance(value, str | int)}
+    return {word for word in found if len(word) >= _LEAST}
 
 
 def nifti(source: Path, target: Path, sidecar: Mapping[str, Any] | None = None) -> Taken:

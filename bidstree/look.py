@@ -15,7 +15,7 @@ KEYWORDS: tuple[str, ...] = (
     "RepetitionTime", "InversionTime", "FlipAngle", "EchoTrainLength", "EchoNumbers", "ContrastBolusAgent",
     "ContrastBolusIngredient", "ContrastBolusVolume", "BodyPartExamined", "AcquisitionContrast", "EchoPulseSequence",
     "InversionRecovery", "SamplesPerPixel", "DiffusionBValue", "DiffusionDirectionality", "MagneticFieldStrength",
-    "ComplexImageComponent", "MagnetizationTransfer",
+    "ComplexImageComponent", "MagnetizationTransfer", "MinutesSinceInjection",
 )  # fmt: skip
 
 
@@ -41,6 +41,7 @@ class Look:
     weights: tuple[float, ...] = ()
     component: str = "mag"
     agent: bool | None = None
+    since: float | None = None  # minutes from the injection of the agent to the acquisition; negative before it
     body: str = ""
     colour: bool = False
     asl: bool = False
@@ -91,6 +92,7 @@ def look(sidecar: Mapping[str, Any], facts: Mapping[str, Any], *, volumes: int =
         weights=tuple(weights),
         component=_component(images, str(facts.get("ComplexImageComponent", ""))),
         agent=_agent(facts),
+        since=_number(facts.get("MinutesSinceInjection")),
         body=str(sidecar.get("BodyPartExamined") or facts.get("BodyPartExamined") or "").upper(),
         colour=_number(facts.get("SamplesPerPixel")) == 3,
         asl="ArterialSpinLabelingType" in sidecar or bool(images & {"ASL"}),

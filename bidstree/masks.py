@@ -60,7 +60,8 @@ def check_labels(data: NDArray[Any], dictionary: Mapping[str, int]) -> None:
 class Attached:
     """`image`: key of the image it lies on; `volume`: the annotation on that image's own grid; `kind`: mask, dseg or probseg.
 
-    `how` (JSON): axes (order of the annotation's axes along the image's), flipped, residual_voxel, same_grid (keys of all images that would do), voxels.
+    `how` (JSON): axes (order of the annotation's axes along the image's), flipped, residual_voxel, same_grid (keys of all images that would do), voxels;
+    of an annotation with a fourth axis also fourth: `volumes` (one mask for each volume of the image) or `labels` (one volume for each label).
     """
 
     image: str
@@ -73,7 +74,7 @@ def attach(mask: Path, images: Mapping[str, Path], *, hint: str = "", prefer: Se
     """Find the image of `images` (key, e.g. its BIDS path -> NIfTI) that `mask` was drawn on, and turn the mask onto its axes.
 
     `hint`: words that may name the contrast (the file's own name is used beside it, and never repeated anywhere). `prefer`: keys that go first, where
-    their grid fits: images that the site says the mask belongs to.
+    their grid fits: images that the site says the mask belongs to. A fourth axis is that of the image's volumes where both have as many, else of labels.
     Raises BidsError `mask_unreadable`, `mask_empty`, `mask_values`, `mask_without_image`, `mask_other_grid` (with both grids in numbers).
     """
     drawn = read(mask)
@@ -84,7 +85,11 @@ def attach(mask: Path, images: Mapping[str, Path], *, hint: str = "", prefer: Se
     fits = {key: turn for key, (affine, shape) in grids.items() if (turn := _turn(drawn, affine, shape)) is not None}
     if not fits:
         raise _other_grid(drawn, grids)
-    key = next((one for one in prefer if one in fits), None) or _choose(sorted(fits), f"{mask.name} {hint}")
+    timed = {one for one in fits if drawn.data.ndim == 4 and _volumes(images[one]) == drawn.shape[3]}
+    able = sorted(timed or fits)
+    key = next((one for one in prefer if one in able), None) or _choose(able, f"{mask.name} {hint}")
+    if drawn.data.ndim == 4 and key not in timed:
+        what = "probseg"  # one volume for each label: BIDS has no other name for them
     order, flips, residual = fits[key]
     data = _turned(drawn.data, order, flips)
     how = {
@@ -93,6 +98,7 @@ def attach(mask: Path, images: Mapping[str, Path], *, hint: str = "", prefer: Se
         "residual_voxel": round(residual, 5),
         "same_grid": sorted(fits),
         "voxels": int(np.count_nonzero(data)),
+        **({"fourth": "volumes" if key in timed else "labels"} if drawn.data.ndim == 4 else {}),
     }
     return Attached(key, Volume(data, grids[key][0]), what, how)
 
@@ -113,10 +119,16 @@ def _load_grid(path: Path) -> tuple[NDArray[np.float64], tuple[int, ...]]:
     return np.asarray(image.affine, dtype=np.float64), tuple(int(n) for n in image.shape[:3])
 
 
+def _volumes(path: Path) -> int:
+    """How many volumes an image has, from its header alone."""
+    import nibabel as nib
+
+    shape = nib.load(path).shape
+    return int(shape[3]) if len(shape) > 3 else 1
+
+
 def kind(data: NDArray[Any]) -> str:
     """`mask` (one value beside 0), `dseg` (several whole labels) or `probseg` (parts of 1). Raises BidsError `mask_values`, `mask_empty`."""
-    if data.ndim != 3:
-        raise BidsError("mask_values", "The mask has more than three axes.", "Hand in one volume a mask.")
     values = np.unique(data)
     if not np.isfinite(values.astype(np.float64)).all() or values.min() < 0:
         raise BidsError("mask_values", "The mask holds negative or infinite values.", "A mask holds 0 and labels, or parts between 0 and 1.")
@@ -150,7 +162,7 @@ def _turn(drawn: Volume, affine: NDArray[np.float64], shape: tuple[int, ...]) ->
 
 
 def _turned(data: NDArray[Any], order: Sequence[int], flips: Sequence[bool]) -> NDArray[Any]:
-    turned = np.transpose(data, order)
+    turned = np.transpose(data, (*order, *range(3, data.ndim)))
     return np.ascontiguousarray(np.flip(turned, tuple(axis for axis, flip in enumerate(flips) if flip)))
 
 
@@ -214,10 +226,25 @@ def path(image: PurePosixPath | str, label: str, rater: str, what: str = "mask",
     return PurePosixPath("derivatives", FOLDER) / names.path(subject, session, source.parent.name, what, entities, extension)
 
 
+def named_volumes(volumes: int, dictionary: Mapping[str, int]) -> list[str]:
+    """Names of the volumes of an annotation that has one for each label, in their order (BIDS `LabelMap`). `dictionary`: name -> number of the volume, from 1.
+
+    Raises BidsError `labels_unknown` where it does not name each volume once.
+    """
+    if sorted(dictionary.values()) != list(range(1, volumes + 1)):
+        reason = f"The mask has {volumes} volumes, as many as no image of the visit, and its dictionary does not name each of them once."
+        raise BidsError("labels_unknown", reason, "Say what each volume of the mask marks, counted from 1.")
+    return sorted(dictionary, key=lambda name: dictionary[name])
+
+
 def sidecar(
     image: PurePosixPath | str, mask_type: str, how: Mapping[str, Any], *, kind: str = "mask", labels: Mapping[str, int] | None = None
 ) -> dict[str, Any]:
-    """The JSON beside an annotation: BIDS `Type`, `Sources`, `SpatialReference`, and how its axes were turned (`Reorientation`)."""
+    """The JSON beside an annotation: BIDS `Type`, `Sources`, `SpatialReference`, and how its axes were turned (`Reorientation`).
+
+    `labels`: name -> value (`Labels`), or name -> number of the volume where the fourth axis is one of labels (`LabelMap`).
+    """
+    volumes = how.get("fourth") == "labels" and bool(labels)
     uri = f"bids:raw:{image}"
     turned = {"Axes": how.get("axes", [0, 1, 2]), "Flipped": how.get("flipped", [])}
     return {
@@ -226,5 +253,5 @@ def sidecar(
         "Sources": [uri],
         "SpatialReference": uri,
         "Reorientation": turned,
-        **({"Labels": dict(labels)} if labels else {}),
+        **({"LabelMap": named_volumes(len(labels or {}), labels or {})} if volumes else {"Labels": dict(labels)} if labels else {}),
     }

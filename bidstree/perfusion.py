@@ -33,6 +33,13 @@ def missing(sidecar: Mapping[str, Any], context: Sequence[str] | None, volumes: 
     return lacking
 
 
+def missing_calibration(sidecar: Mapping[str, Any]) -> list[str]:
+    """What BIDS requires of a separate calibration scan (`m0scan`) and its header does not tell."""
+    known = clean(sidecar)
+    wanted = ["RepetitionTimePreparation", "MagneticFieldStrength", *(["SliceTiming"] if known.get("MRAcquisitionType") == "2D" else [])]
+    return [name for name in wanted if name not in known]
+
+
 def repeat(pattern: Sequence[str], volumes: int) -> list[str]:
     """The words of all volumes from a pattern: leading `m0scan`s once, the rest over and over (`m0scan label control` for 9 volumes: m0, then 4 pairs).
 

@@ -93,6 +93,17 @@ def as_number(value: object) -> float:
         return 0.0
 
 
+def setting_of(repetition: object, inversion: object, reordering: object = "", sign: int = 0) -> tuple[float, float, int]:
+    """Times and sign of a `Frame.setting`. `reordering`: GE says of images of one protocol which had the phase-encoding direction turned round."""
+    told = str(reordering or "").upper()
+    turned = -1 if told == "REVERSE_LINEAR" else 1 if told == "LINEAR" else 0
+    return as_number(repetition or 0), as_number(inversion or 0), sign or turned
+
+
+def _setting(ds: Dataset, sign: int = 0) -> tuple[float, float, int]:
+    return setting_of(ds.get("RepetitionTime"), ds.get("InversionTime"), ds.get("RectilinearPhaseEncodeReordering"), sign)
+
+
 def _classic(ds: Dataset, path: Path) -> Frame:
     words = as_list(ds.get("ImageType"))
     ge = ds.get((0x0043, 0x102F))
@@ -100,7 +111,8 @@ def _classic(ds: Dataset, path: Path) -> Frame:
     group = (as_number(ds.get("EchoTime", 0) or 0), component, derived_of(words))
     number = as_number(ds.get("InstanceNumber", 0) or 0)
     plane = plane_of(ds)
-    return Frame(path, 0, number, rows=int(ds.Rows), columns=int(ds.Columns), group=group, uid=str(ds.get("SOPInstanceUID", "")), **plane)
+    uid = str(ds.get("SOPInstanceUID", ""))
+    return Frame(path, 0, number, rows=int(ds.Rows), columns=int(ds.Columns), group=group, uid=uid, setting=_setting(ds), **plane)
 
 
 def _enhanced(ds: Dataset, path: Path) -> Iterator[Frame]:
@@ -126,8 +138,10 @@ def _enhanced(ds: Dataset, path: Path) -> Iterator[Frame]:
         words = as_list(kind.get("FrameType")) or as_list(ds.get("ImageType"))
         echo = as_number(item("MREchoSequence").get("EffectiveEchoTime", 0) or 0)
         group = (echo, component_of(words, kind.get("ComplexImageComponent")), derived_of(words))
-        number = as_number(ds.get("InstanceNumber", 0) or 0) * 1e6 + n
-        yield Frame(path, n, number, rows=int(ds.Rows), columns=int(ds.Columns), group=group, uid=f"{ds.get('SOPInstanceUID', '')}#{n}", **plane_of(plane))
+        number, uid = as_number(ds.get("InstanceNumber", 0) or 0) * 1e6 + n, f"{ds.get('SOPInstanceUID', '')}#{n}"
+        times = as_list(item("MRModifierSequence").get("InversionTimes"))
+        setting = setting_of(item("MRTimingAndRelatedParametersSequence").get("RepetitionTime"), next(iter(times), 0))
+        yield Frame(path, n, number, rows=int(ds.Rows), columns=int(ds.Columns), group=group, uid=uid, setting=setting, **plane_of(plane))
 
 
 def _csa(ds: Dataset) -> dict[str, list[Any]]:
@@ -165,10 +179,12 @@ def _mosaic(ds: Dataset, path: Path) -> Iterator[Frame]:
     words = as_list(ds.get("ImageType"))
     group = (as_number(ds.get("EchoTime", 0) or 0), component_of(words), derived_of(words))
     number, uid = as_number(ds.get("InstanceNumber", 0) or 0), str(ds.get("SOPInstanceUID", ""))
+    positive = next((str(value) for value in csa.get("PhaseEncodingDirectionPositive") or []), "")
+    setting = _setting(ds, {"1": 1, "0": -1}.get(positive, 0))
     for n in range(count):
         here = {**plane, "position": None if plane["position"] is None or not said else plane["position"] + normal * step * n}
         tile = (n // side * rows, n % side * columns)
-        yield Frame(path, n, number, rows=rows, columns=columns, group=group, uid=f"{uid}#{n}", tile=tile, **here)
+        yield Frame(path, n, number, rows=rows, columns=columns, group=group, uid=f"{uid}#{n}", tile=tile, setting=setting, **here)
 
 
 def _grid(ds: Dataset, path: Path) -> Iterator[Frame]:
@@ -184,4 +200,4 @@ def _grid(ds: Dataset, path: Path) -> Iterator[Frame]:
         position = [float(x) for x in as_list(item.get("ImagePositionPatient"))]
         plane["position"] = np.array(position) * _RAS if len(position) == 3 else None
         tile = (n // side * rows, n % side * columns)
-        yield Frame(path, n, number, rows=rows, columns=columns, group=group, uid=f"{uid}#{n}", tile=tile, **plane)
+        yield Frame(path, n, number, rows=rows, columns=columns, group=group, uid=f"{uid}#{n}", tile=tile, setting=_setting(ds), **plane)

@@ -212,6 +212,10 @@ class PseudonymKey:
         """Milliseconds (0 to 24 h) to add to the times of a study of which no start is known; `dates.clock_shift` is used where one is."""
         return int.from_bytes(mac(self._secret, "clock", study_uid.strip(" \0"))[:8], "big") % DAY_MS
 
+    def protocol_key(self) -> bytes:
+        """32 bytes for hashes that know a scanner's protocol again (`bidstree.corrections`), so that nobody without the key can try words against them."""
+        return derive(self._secret, "myelin protocol v1")
+
     def seal(self, digest: bytes) -> str:
         """43 characters over a content digest: whoever has the key can tell that a file is ours and was not changed."""
         return base64.urlsafe_b64encode(hmac.digest(self._seal, digest, "sha256")).decode("ascii").rstrip("=")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def main(arguments: list[str]) -> int:
     """Run the command; its exit status."""
     try:
-        return serve(arguments) if arguments[:1] == ["serve"] else convert(arguments)
+        return {"serve": serve, "correct": correct}.get(arguments[0] if arguments else "", convert)(arguments)
     except BrokenPipeError:
         return 1
     except Exception as error:  # noqa: BLE001 - the last door: a message of an unforeseen exception may quote a file
@@ -48,8 +48,10 @@ def jobs(text: str) -> int:
 def convert(arguments: list[str]) -> int:
     """`python -m pipeline IN OUT --key FILE ...`"""
     parser = argparse.ArgumentParser(prog="python -m pipeline", description="DICOM in, de-identified BIDS and an account of every file out.")
-    parser.epilog = "python -m pipeline serve SPOOL: carry out orders from a folder (see python -m pipeline serve --help)."
-    parser.add_argument("input", type=Path, metavar="IN", help="a folder or a zip of files")
+    parser.epilog = (
+        "python -m pipeline serve SPOOL: carry out orders from a folder. python -m pipeline correct: say what a protocol's images are. --help tells more."
+    )
+    parser.add_argument("input", type=Path, metavar="IN", help="a folder or a zip of DICOM files, or of visits held as NIfTI (a folder for each person)")
     parser.add_argument("out", type=Path, metavar="OUT", help="OUT/bids and OUT/outcome.json appear here")
     parser.add_argument("--key", type=Path, required=True, metavar="FILE", help="the secret key file (make one: python -m deid new-key FILE)")
     parser.add_argument("--site", default="local", metavar="NAME", help="equal patient numbers of two sites are two people (default: local)")
@@ -71,6 +73,36 @@ def convert(arguments: list[str]) -> int:
     return 0
 
 
+def correct(arguments: list[str]) -> int:
+    """`python -m pipeline correct PROTOCOL SUFFIX --key FILE ...`"""
+    parser = argparse.ArgumentParser(prog="python -m pipeline correct", description="Say once what the images of a protocol are; every later run knows it.")
+    parser.add_argument("protocol", metavar="PROTOCOL", help="32 digits: contrast.protocol of the image in outcome.json")
+    parser.add_argument("name", metavar="NAME", nargs="?", default="", help="datatype/suffix of BIDS: anat/T2w, perf/asl")
+    parser.add_argument("--key", type=Path, required=True, metavar="FILE", help="the secret key file; what is said is kept beside it")
+    parser.add_argument("--entity", action="append", default=[], metavar="KEY=VALUE", help="an entity of the name: acq=dir, ce=gadolinium")
+    parser.add_argument("--field", action="append", default=[], metavar="NAME=JSON", help="a sidecar field: PostLabelingDelay=1.8")
+    parser.add_argument("--context", nargs="*", default=[], metavar="WORD", help="ASL: what the volumes are, in order: m0scan label control")
+    parser.add_argument("--keep-out", choices=("localizer", "derived_map", "secondary_capture"), help="these images are none to share, and why")
+    options = parser.parse_args(arguments[1:])
+    import json
+
+    from bidstree.corrections import Memory, parse
+    from bidstree.errors import BidsError
+    from pipeline.standalone import corrections_of
+
+    datatype, _, suffix = options.name.partition("/")
+    entities, fields = (dict(text.partition("=")[::2] for text in many) for many in (options.entity, options.field))
+    try:
+        row = {"datatype": datatype, "suffix": suffix, "entities": entities, "fields": {name: json.loads(text) for name, text in fields.items()}}
+        Memory(corrections_of(options.key)).remember(options.protocol, parse(row | {"context": options.context, "code": options.keep_out or "ok"}))
+    except BidsError as error:
+        parser.error(f"{error.reason} {error.advice}")
+    except ValueError:
+        parser.error("The value of --field is JSON: a number, true, false, or a text in quotes.")
+    print("It is remembered: run the conversion again.")
+    return 0
+
+
 def leave(number: int, frame: FrameType | None) -> None:
     """Stop at once; what is finished is kept for the next run."""
     os._exit(128 + number)
@@ -85,6 +117,8 @@ def summary(outcome: Outcome, out: Path) -> str:
     unsure = sum(1 for image in value["images"] if image["products"] and image["contrast"].get("review"))
     if unsure:
         lines.append(f"{unsure} images have a contrast that is not sure: look at contrast.words in outcome.json")
+    asked = Counter(image["contrast"]["protocol"] for image in value["images"] if image["contrast"].get("review") and image["contrast"].get("protocol"))
+    lines += [f"protocol {mark} ({count} images) waits for a name: python -m pipeline correct {mark} ..." for mark, count in sorted(asked.items())]
     reasons = {(row["verdict"], row["code"]): row["reason"] for row in value["files"]}
     for (verdict, code), count in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])):
         lines.append(f"{count:7d} {verdict:8s} {code:24s} {reasons[(verdict, code)] if verdict != 'kept' else ''}".rstrip())

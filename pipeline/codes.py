@@ -55,8 +55,12 @@ CODES: dict[str, tuple[Word, str, str]] = {
     "two_patients": ("waiting", "One study holds scans of two patients.", "Find out whose they are, and hand the study in apart."),
     "identity_conflict": ("waiting", "The same identifier comes with different birth dates, sexes or names.", ASK),
     # Masks.
-    "mask_without_scan": ("refused", "No scan lies in its folder or the folders above.", "Put it into the folder of the scan it was drawn on."),
     "mask_ambiguous": ("refused", "Scans of more than one study lie in its nearest folder.", "Put it into the folder of the one study it belongs to."),
+    "companion_alone": (
+        "refused",
+        "It looks like a sidecar, a table of gradients or a transform, and belongs to no NIfTI file here.",
+        "Put it into the folder of the NIfTI file that it belongs to; beside DICOM it is not needed.",
+    ),
     "mask_waits": ("waiting", "The study it belongs to waits.", "See the reason at the study."),
     # Series and images.
     "no_image_made": ("refused", "No image came of its series.", AGAIN),
@@ -65,6 +69,11 @@ CODES: dict[str, tuple[Word, str, str]] = {
         "refused",
         "What is seen and what is said of this image do not make one contrast certain.",
         "Say which contrast it is: hand it in through a registry, where a person decides, or with a description that names it.",
+    ),
+    "perfusion_incomplete": (
+        "refused",
+        "BIDS needs the labelling of every volume and its delays, which the header does not tell.",
+        "Say once what the volumes of this protocol are: it is remembered.",
     ),
     "converters_disagree": (
         "refused",

@@ -18,9 +18,10 @@ from deid.pseudonyms import CodeKey, PseudonymKey, keys_from_file, load_code_key
 from pipeline.codes import Refused
 from pipeline.outcome import digest
 
-__all__ = ["image", "look", "moment", "nifti_head", "open_keys"]
+__all__ = ["companion", "image", "look", "moment", "nifti_head", "open_keys"]
 
 NIFTI_SIZES = {(348).to_bytes(4, "little"), (348).to_bytes(4, "big"), (540).to_bytes(4, "little"), (540).to_bytes(4, "big")}
+COMPANION_CAP = 4 * 1024 * 1024
 NIFTI_MAGIC = (b"n+1\0", b"ni1\0", b"n+2\0", b"ni2\0")
 
 
@@ -35,7 +36,7 @@ def open_keys(paths: Mapping[str, str]) -> tuple[CodeKey, PseudonymKey]:
 
 
 def look(item: dict[str, Any]) -> dict[str, Any]:
-    """One file: its SHA-256 and either a refusal ("code") or what it is ("kind" dicom or nifti) and, by code, whose.
+    """One file: its SHA-256 and either a refusal ("code") or what it is ("kind" dicom, nifti or companion) and, by code, whose.
 
     item: {"path", "site", "keys"}. Of a DICOM file: study, instance, participant, day, session (the shifted study date, YYYYMMDD), birth, sex, placeholder,
     names (of each spelling: script, words, family, given, the initials of the given names, and whether it is a full name that vouches for a person).
@@ -43,9 +44,14 @@ def look(item: dict[str, Any]) -> dict[str, Any]:
     path = Path(item["path"])
     row: dict[str, Any] = {"sha256": digest(path), "code": "", "reason": "", "advice": ""}
     try:
-        return row | (nifti(path) or dicom(path, str(item["site"]), *open_keys(item["keys"])))
+        return row | (nifti(path) or beside(path) or dicom(path, str(item["site"]), *open_keys(item["keys"])))
     except (DeidError, Refused) as refusal:
         return row | {"code": refusal.code, "reason": refusal.reason, "advice": refusal.advice}
+
+
+def beside(path: Path) -> dict[str, Any] | None:
+    """{"kind": "companion"} for a small text that may lie beside a NIfTI file."""
+    return {"kind": "companion"} if companion(path) else None
 
 
 def nifti(path: Path) -> dict[str, Any] | None:
@@ -64,6 +70,19 @@ def nifti(path: Path) -> dict[str, Any] | None:
         if not is_nifti(head):
             raise Refused("unknown_format")
     return {"kind": "nifti"} if is_nifti(head) else None
+
+
+def companion(path: Path) -> str:
+    """What may lie beside a NIfTI file, by the first bytes alone: `sidecar` (JSON), `table` (numbers), `transform` (ITK text); empty for all else."""
+    if path.stat().st_size > COMPANION_CAP:
+        return ""
+    with path.open("rb") as file:
+        head = file.read(512)
+    if head.startswith(b"#Insight Transform File"):
+        return "transform"
+    if head.lstrip().startswith(b"{") and b"\0" not in head:
+        return "sidecar"
+    return "table" if head.strip() and not head.translate(None, b"0123456789+-.eE \t\r\n,") and any(byte in b"0123456789" for byte in head) else ""
 
 
 def nifti_head(path: Path) -> bool:

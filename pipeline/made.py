@@ -10,6 +10,7 @@ from bidstree import classify
 from pipeline.codes import verdict
 from pipeline.isolate import Limits
 from pipeline.study import COMPUTE, CONVERT, READ, Image, Series, Work, part
+from pipeline.workspace import private
 
 KEPT_OUT = "If it should be shared, say which contrast it is; otherwise nothing need be done."
 
@@ -17,9 +18,9 @@ __all__ = ["convert", "faces", "headers", "pixels", "protocol", "quality", "qual
 
 
 def headers(work: Work) -> None:
-    """Write a clean copy of each DICOM file, sorted into series; NIfTI files are kept for `masks`."""
+    """Write a clean copy of each DICOM file, sorted into series; NIfTI files and what lies beside them are kept for `handed` and `masks`."""
     clean, removed = work.place("clean"), work.place("removed")
-    numbers = [n for n in work.open_files() if not is_nifti(work, n)]
+    numbers = [n for n in list(work.open_files()) if not is_nifti(work, n)]
     order = work.order
     same = {"keys": dict(order.keys), "code": order.participant, "study": order.study, "profile": order.profile, "first": first(work, numbers)}
     items = [
@@ -60,14 +61,18 @@ def one_series(work: Work, uid: str, members: list[tuple[int, int, dict[str, Any
 
 
 def is_nifti(work: Work, n: int) -> bool:
-    """Whether a file of the order is a NIfTI file (its first bytes say so; it is opened in a child only)."""
-    from pipeline.inside import nifti_head
+    """Whether a file of the order is a NIfTI file, or one that may lie beside it (its first bytes say so; it is opened in a child only)."""
+    from pipeline.inside import companion, nifti_head
 
     path = work.sources[n].path
-    if path is None or not nifti_head(path):
+    if path is None:
         return False
-    work.masks.append(n)
-    return True
+    if nifti_head(path):
+        work.masks.append(n)
+        work.volumes.append(n)
+    elif kind := companion(path):
+        work.companions[n] = kind
+    return n in work.companions or n in work.masks
 
 
 def protocol(work: Work) -> None:
@@ -102,7 +107,8 @@ def drop(work: Work, series: Series, names: list[str], *word: Any) -> None:
 def convert(work: Work) -> None:
     """NIfTI and sidecar of each series, and what each image shows."""
     open_ones = [series for series in work.series if series.files]
-    items = [{"folder": str(series.folder), "out": str(work.place(f"nifti/{n:04d}")), "facts": series.facts} for n, series in enumerate(open_ones, 1)]
+    same = {"site": work.order.site, "keys": dict(work.order.keys), "corrections": dict(work.order.corrections)}
+    items = [same | {"folder": str(series.folder), "out": str(work.place(f"nifti/{n:04d}")), "facts": series.facts} for n, series in enumerate(open_ones, 1)]
     for n, (series, answer) in enumerate(zip(open_ones, work.each("convert", "convert", items, CONVERT), strict=True), 1):
         if answer.death:
             work.refuse(series.files.values(), *part(answer.death))
@@ -110,9 +116,14 @@ def convert(work: Work) -> None:
             work.refuse(series.files.values(), verdict(answer.value["code"], answer.value["reason"], answer.value["advice"]))
         else:
             for m, row in enumerate(answer.value["images"], 1):
-                work.all_images.append(one_image(f"{n:04d}/{m:02d}", series, row))
+                work.all_images.append(one_image(f"{n:04d}/{m:02d}", series, row, work.order.session))
     doubt_agents(work.all_images)
-    for image in work.all_images:
+    doubt(work)
+
+
+def doubt(work: Work) -> None:
+    """Withhold what has no name, and where nobody looks also what is not sure."""
+    for image in work.images:
         if image.contrast["code"] != "ok":
             work.withhold(image, verdict(image.contrast["code"], image.contrast["words"], KEPT_OUT))
         elif image.conversion["verdict"] == "disagreed" and not work.steward:
@@ -123,18 +134,18 @@ def convert(work: Work) -> None:
 
 def doubt_agents(images: list[Image]) -> None:
     """An image without contrast agent that was taken after one with it is for a person to decide."""
-    known = [image for image in images if image.contrast["code"] == "ok"]
+    known = [image for image in images if image.contrast["code"] == "ok" and not image.contrast.get("corrected")]
     rows = [(image.series.number, image.contrast["suffix"], "ce" in image.contrast["entities"]) for image in known]
     for n in classify.agent_forgotten(rows):
         why = f"{known[n].contrast['words']}; taken after an image with a contrast agent, but says none"
         known[n].contrast |= {"review": True, "confidence": min(known[n].contrast["confidence"], 0.6), "words": why}
 
 
-def one_image(key: str, series: Series, row: dict[str, Any]) -> Image:
+def one_image(key: str, series: Series, row: dict[str, Any], session: str) -> Image:
     """An image from what the converter said about it."""
     numbers = sorted(series.files[name] for name in row["files"] if name in series.files) or sorted(series.files.values())
     conversion = {"verdict": row["measures"].get("verdict", "one_only"), **row["measures"]}
-    return Image(key, series, numbers, Path(row["nifti"]), row["sidecar"], row["bval"], row["bvec"], conversion, row["contrast"])
+    return Image(key, series, numbers, Path(row["nifti"]), row["sidecar"], row["bval"], row["bvec"], conversion, row["contrast"], session)
 
 
 def compute(work: Work) -> Limits:
@@ -168,9 +179,13 @@ def quality(work: Work) -> None:
 def faces(work: Work) -> None:
     """Take the face from all images of the visit together; where that fails as a whole, from each image alone."""
     out = work.place("faces")
-    images = {image.key: image for image in work.images}
-    if not images:
-        return
+    for session in sorted({image.session for image in work.images}):
+        faces_of_visit(work, {image.key: image for image in work.images if image.session == session}, private(out / (session or "visit")))
+    spare_labels(work, out)
+
+
+def faces_of_visit(work: Work, images: dict[str, Image], out: Path) -> None:
+    """Take the face from the images of one visit."""
     answer = work.each("faces", "deface", [deface_item(work, images, out / "visit")], compute(work))[0]
     if answer.death is None:
         for key, row in answer.value.items():
@@ -183,7 +198,6 @@ def faces(work: Work) -> None:
                 work.withhold(image, part(one.death)[0])
             else:
                 defaced(work, image, one.value[key])
-    spare_labels(work, out)
 
 
 def spare_labels(work: Work, out: Path) -> None:
@@ -198,9 +212,10 @@ def spare_labels(work: Work, out: Path) -> None:
         for n in work.masks
     ]
     for n, answer in zip(list(work.masks), work.each("faces", "labels", items, CONVERT), strict=True):
-        if answer.death:  # a mask that cannot be read here cannot be tied later
-            work.refuse([n], *part(answer.death))
-            work.masks.remove(n)
+        if answer.death:  # a mask that cannot be read here cannot be tied later; one of another grid may lie in a space over several visits
+            if answer.death.code != "mask_other_grid":
+                work.refuse([n], *part(answer.death))
+                work.masks.remove(n)
             continue
         for key, values in answer.value.items():
             reason = f"Labels of a mask lie inside the zone to remove: {', '.join(map(str, values))}."
@@ -219,7 +234,7 @@ def deface_item(work: Work, images: dict[str, Image], out: Path) -> dict[str, An
         | {"region": REGIONS.get(str(one.series.facts.get("BodyPartExamined")), "")}
         for key, one in images.items()
     }
-    return {"images": rows, "profile": work.order.deface, "device": work.order.device, "out": str(out)}
+    return {"images": rows, "profile": work.order.deface, "device": work.order.device, "out": str(out), "steward": work.steward}
 
 
 def defaced(work: Work, image: Image, row: dict[str, Any]) -> None:

@@ -1,20 +1,18 @@
-"""The steps that name and publish: names, masks, pictures, verify. Their order is in `pipeline.steps`."""
+"""The steps that name and publish: names, pictures, verify. Their order is in `pipeline.steps`."""
 
 from __future__ import annotations
 
-from collections import defaultdict
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from bidstree import fieldmaps, sidecar
-from bidstree import masks as drawn
+from bidstree import fieldmaps, perfusion, sidecar
 from bidstree import names as bids_names
 from bidstree.errors import BidsError
 from pipeline.codes import verdict
 from pipeline.study import CONVERT, READ, Image, Work, part
 from pipeline.workspace import private, write_json
 
-__all__ = ["masks", "names", "pictures", "verify"]
+__all__ = ["beside", "names", "pictures", "verify"]
 
 
 def names(work: Work) -> None:
@@ -23,12 +21,16 @@ def names(work: Work) -> None:
     An image that was withheld is named too, so that people can speak of it and the numbers of its siblings do not change when it is set right.
     """
     named: list[tuple[Image, bids_names.Named]] = []
+    labelled = {image.session for image in work.images if image.contrast["suffix"] == "asl"}
+    for image in work.images:
+        if image.contrast["suffix"] == "m0scan" and image.session not in labelled:
+            work.withhold(image, verdict("perfusion_incomplete", "A calibration scan without the labelled images that it calibrates.", "Name those as well."))
     for image in work.all_images:
         kind = image.contrast
         if kind["code"] != "ok":
             continue
         one = bids_names.Named(
-            work.order.label, work.order.session, kind["datatype"], kind["suffix"], kind["entities"], (image.series.number, image.series.uid, image.key)
+            work.order.label, image.session, kind["datatype"], kind["suffix"], kind["entities"], (image.series.number, image.series.uid, image.key)
         )
         try:
             one.path()
@@ -47,20 +49,29 @@ def write(work: Work) -> None:
     for image in images:
         private((work.bids / image.bids).parent)
     items = [{"nifti": str(image.nifti), "out": str(work.bids / image.bids)} for image in images]
-    scans = [fieldmaps.scan(image.bids, image.series.number, image.sidecar) for image in images]
-    # Without IntendedFor: it names files, and an image may still be withheld, or not be in a release. Identifiers stay true.
-    links = fieldmaps.link(scans, intended=False)
     for image, answer in zip(images, work.each("names", "save", items, CONVERT), strict=True):
         if answer.death:
             work.withhold(image, part(answer.death)[0])
             continue
         image.products.append(image.bids)
-        linked = links.get(image.bids, {})
-        fields = sidecar.clean(image.sidecar | image.contrast["fields"] | linked | {"Defaced": image.zone is not None})
-        write_json(add(work, image, ".json"), fields)
+        add(work, image, ".json")
         for extension, source in ((".bval", image.bval), (".bvec", image.bvec)):
             if source and image.contrast["datatype"] == "dwi":
                 add(work, image, extension).write_bytes(Path(source).read_bytes())
+        if image.contrast.get("context"):
+            add(work, image, "context.tsv").write_text(perfusion.table(image.contrast["context"]), encoding="utf-8")
+    beside(work)
+
+
+def beside(work: Work) -> None:
+    """Write the sidecar of each image that goes out. A field map names the images that it serves, and these name it; one that was withheld is not named."""
+    images = [image for image in work.images if image.products]
+    links: dict[str, dict[str, Any]] = {}
+    for session in {image.session for image in images}:
+        links |= fieldmaps.link([fieldmaps.scan(image.bids, image.series.number, image.sidecar) for image in images if image.session == session])
+    for image in images:
+        fields = image.sidecar | image.contrast["fields"] | links.get(image.bids, {}) | {"Defaced": image.zone is not None}
+        write_json(work.bids / (image.bids.removesuffix(".nii.gz") + ".json"), sidecar.clean(fields))
 
 
 def add(work: Work, image: Image, extension: str) -> Path:
@@ -68,37 +79,6 @@ def add(work: Work, image: Image, extension: str) -> Path:
     name = image.bids.removesuffix(".nii.gz") + extension
     image.products.append(name)
     return work.bids / name
-
-
-def masks(work: Work) -> None:
-    """Tie each mask to the image it was drawn on."""
-    images = {image.bids: image for image in work.images}
-    out = work.place("masks")
-    same = {"images": {name: str(work.bids / name) for name in images}}
-    items = [
-        same
-        | {
-            "path": str(work.sources[n].path),
-            "sha256": work.rows[n].sha256,
-            "hint": work.order.annotations.get(n) or Path(work.sources[n].name).name,
-            "out": str(out / f"{n}.nii.gz"),
-        }
-        for n in work.masks
-    ]
-    used: dict[tuple[str, str], int] = defaultdict(int)
-    for n, answer in zip(work.masks, work.each("masks", "attach", items, CONVERT), strict=True):
-        if answer.death:
-            work.refuse([n], *part(answer.death))
-            continue
-        row: dict[str, Any] = answer.value
-        used[(row["image"], row["label"])] += 1
-        name = drawn.path(PurePosixPath(row["image"]), row["label"], f"rater{used[(row['image'], row['label'])]}", row["kind"]).as_posix()
-        private((work.bids / name).parent)
-        (out / f"{n}.nii.gz").rename(work.bids / name)
-        beside = name.removesuffix(".nii.gz") + ".json"
-        write_json(work.bids / beside, drawn.sidecar(row["image"], row["type"], row["how"], kind=row["kind"]))
-        images[row["image"]].products += [name, beside]
-        work.rows[n].product = name
 
 
 def pictures(work: Work) -> None:
@@ -134,3 +114,5 @@ def verify(work: Work) -> None:
         image.products = []
         image.deface.setdefault("findings", sorted({finding["kind"] for finding in answer.value or []}))
         work.withhold(image, part(answer.death)[0] if answer.death else verdict("identity_left"))
+    if len(work.images) < len(images):  # nothing that goes out may name what does not
+        beside(work)

@@ -17,6 +17,8 @@ from jsonschema import Draft202012Validator
 __all__ = ["BadOrder", "Order", "read", "schema"]
 
 SIZE_CAP = 64 * 1024 * 1024
+# What an order may say of one file beyond its number and hash.
+SAID = frozenset({"annotation", "contrast", "body", "session", "beside", "rater", "labels"})
 
 
 class BadOrder(ValueError):
@@ -32,7 +34,8 @@ class BadOrder(ValueError):
 @dataclass(frozen=True)
 class Order:
     """One order. `keys`: paths of the key files; `files`: number -> SHA-256 of the files of the study (kind "study" only);
-    `annotations`: number -> what a mask shows, in a word of `bidstree.masks.LABELS`, where whoever ordered knows it."""
+    `said`: number -> what whoever ordered knows of a NIfTI file or of one beside it (annotation, contrast, body, session, beside, rater, labels);
+    `corrections`: fingerprint of a protocol -> what a person decided about it (`bidstree.corrections`)."""
 
     run: str
     attempt: int
@@ -49,7 +52,8 @@ class Order:
     label: str = ""
     session: str = ""
     files: tuple[tuple[int, str], ...] = ()
-    annotations: Mapping[int, str] = field(default_factory=dict)
+    said: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
+    corrections: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """The order as JSON; `parse` reads it back."""
@@ -57,7 +61,8 @@ class Order:
         value: dict[str, Any] = {"schema": 1, "input": str(self.input), "keys": dict(self.keys)} | {name: getattr(self, name) for name in same}
         if self.kind == "study":
             value |= {"study": self.study, "session": self.session, "participant": {"code": self.participant, "label": self.label}}
-            value["files"] = [{"n": n, "sha256": digest} | ({"annotation": self.annotations[n]} if n in self.annotations else {}) for n, digest in self.files]
+            value["files"] = [{"n": n, "sha256": digest, **self.said.get(n, {})} for n, digest in self.files]
+            value |= {"corrections": {mark: dict(row) for mark, row in self.corrections.items()}} if self.corrections else {}
         return value
 
 
@@ -74,12 +79,14 @@ def parse(value: Any) -> Order:
         raise BadOrder("/".join(str(part) for part in error.absolute_path) or "its top level")
     person = value.get("participant", {})
     plain = {
-        name: value[name] for name in ("run", "attempt", "kind", "site", "keys", "profile", "deface", "device", "jobs", "study", "session") if name in value
+        name: value[name]
+        for name in ("run", "attempt", "kind", "site", "keys", "profile", "deface", "device", "jobs", "study", "session", "corrections")
+        if name in value
     }
     files = tuple((row["n"], row["sha256"]) for row in value.get("files", ()))
-    drawn = {row["n"]: row["annotation"] for row in value.get("files", ()) if "annotation" in row}
+    said = {row["n"]: {name: text for name, text in row.items() if name in SAID} for row in value.get("files", ()) if SAID & row.keys()}
     label = person.get("label", "")
-    return Order(input=Path(value["input"]), participant=person.get("code", ""), label=label, files=files, annotations=drawn, **plain)
+    return Order(input=Path(value["input"]), participant=person.get("code", ""), label=label, files=files, said=said, **plain)
 
 
 def read(path: Path) -> Order:

@@ -47,7 +47,7 @@ class FileRow:
 
 @dataclass
 class Outcome:
-    """The answer to one order. `pieces`: folders to assemble a dataset from, not part of the JSON."""
+    """The answer to one order. `pieces`: folders to assemble a dataset from, `sessions`: rows of its sessions tables; neither is part of the JSON."""
 
     run: str
     attempt: int
@@ -58,6 +58,7 @@ class Outcome:
     products: list[dict[str, Any]] = field(default_factory=list)
     failure: Verdict | None = None
     pieces: list[Path] = field(default_factory=list)
+    sessions: list[dict[str, Any]] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
         """The outcome as JSON: files by number, studies by code, images and products by path."""

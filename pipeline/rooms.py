@@ -7,6 +7,7 @@ voxels costs one file, one series or one image. Arrays stay in files of the run'
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,10 @@ from pipeline.codes import Refused
 from pipeline.inside import open_keys
 from pipeline.outcome import digest
 
-__all__ = ["attach", "clean", "convert", "deface", "labels", "measure", "pixels", "protocol", "save", "strip", "verify"]
+__all__ = ["attach", "clean", "common", "consensus", "convert", "deface", "handed", "labels", "measure", "pixels", "protocol", "save", "strip", "verify"]
 
+FACE_MM = 100.0  # less than an adult's face is high, from chin to brow with the soft parts
+LONGEST_MIN = 240
 STAGES = {"pre-deface": "whole head", "post-deface": "defaced", "": "not measured"}
 
 
@@ -38,7 +41,29 @@ def clean(item: dict[str, Any]) -> dict[str, Any]:
     subject = headers.Subject(item["code"], pseudonyms, starts=starts(item["first"]), searched=True)
     done = headers.clean_file(source, target, subject, profile.load(item["profile"]))
     Path(item["removed"]).write_text(json.dumps(sorted(done.removed)), encoding="utf-8")
-    return {"account": done.account, "facts": done.facts, **series_of(target)}
+    return {"account": done.account, "facts": done.facts | since_injection(source, done.facts), **series_of(target)}
+
+
+def since_injection(source: Path, facts: dict[str, Any]) -> dict[str, int]:
+    """Whole minutes from the injection of a contrast agent to the acquisition (negative: before it), from the times as they stood; the times themselves go.
+
+    Empty where no agent or no times are told, or where they are further apart than one examination lasts.
+    """
+    if not any(facts.get(name) for name in ("ContrastBolusAgent", "ContrastBolusIngredient")):
+        return {}
+    import pydicom
+
+    from deid.dates import parse_time
+
+    data = pydicom.dcmread(source, stop_before_pixels=True, specific_tags=["ContrastBolusStartTime", "AcquisitionTime", "ContentTime"])
+    begun, taken = (
+        parse_time(str(value)) if value else None for value in (data.get("ContrastBolusStartTime"), data.get("AcquisitionTime") or data.get("ContentTime"))
+    )
+    if begun is None or taken is None:
+        return {}
+    minutes = round((taken - begun) / 60e6)
+    minutes += 1440 if minutes < -720 else -1440 if minutes > 720 else 0  # an examination over midnight
+    return {"MinutesSinceInjection": minutes} if abs(minutes) <= LONGEST_MIN else {}
 
 
 @lru_cache(maxsize=4)
@@ -75,7 +100,7 @@ def pixels(item: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def convert(item: dict[str, Any]) -> dict[str, Any]:
-    """Convert one series and say what each image is. item: folder, out, facts."""
+    """Convert one series and say what each image is. item: folder, out, facts, site, keys, corrections (fingerprint -> what a person decided)."""
     from bidstree import classify
     from bidstree import convert as room
 
@@ -84,12 +109,92 @@ def convert(item: dict[str, Any]) -> dict[str, Any]:
     for one in done.images:
         weights = [float(value) for value in one.bval.read_text().split()] if one.bval else []
         kinds.append(classify.contrast(one.sidecar, item["facts"], volumes=int(one.measures.get("volumes", 1)), weights=weights))
-    for one, kind in zip(done.images, classify.together(kinds, [image.sidecar for image in done.images]), strict=True):
-        names = ("datatype", "suffix", "entities", "confidence", "words", "code", "fields", "candidates", "review")
-        contrast = {name: getattr(kind, name) for name in names}
+    kinds = classify.together(kinds, [image.sidecar for image in done.images])
+    kinds = classify.directed(kinds, [str(image.measures.get("phase_encoding", "")) for image in done.images])
+    for one, kind in zip(done.images, kinds, strict=True):
+        contrast = corrected(kind, one.sidecar, int(one.measures.get("volumes", 1)), item)
         paths = {"nifti": str(one.nifti), "bval": str(one.bval) if one.bval else None, "bvec": str(one.bvec) if one.bvec else None}
         images.append({**paths, "sidecar": one.sidecar, "measures": one.measures, "files": [path.name for path in one.files], "contrast": contrast})
     return {"verdict": done.verdict, "code": done.code, "reason": done.reason, "advice": done.advice, "images": images}
+
+
+def corrected(kind: Any, sidecar: dict[str, Any], volumes: int, item: dict[str, Any]) -> dict[str, Any]:
+    """A contrast as JSON, after what a person decided about its protocol; `protocol` is the fingerprint by which a decision is remembered."""
+    from bidstree import corrections
+
+    _, pseudonyms = open_keys(item["keys"])
+    protocol = corrections.fingerprint(item["site"], sidecar, item["facts"], volumes=volumes, key=pseudonyms.protocol_key())
+    row = item["corrections"].get(protocol)
+    done = corrections.apply(kind, corrections.parse(row) if row else None, sidecar, volumes=volumes)
+    return told(done) | {"protocol": protocol, "corrected": row is not None}
+
+
+def told(kind: Any) -> dict[str, Any]:
+    """A `bidstree.classify.Contrast` as JSON."""
+    names = ("datatype", "suffix", "entities", "confidence", "words", "code", "fields", "candidates", "review", "context")
+    return {name: getattr(kind, name) for name in names}
+
+
+def handed(item: dict[str, Any]) -> dict[str, Any]:
+    """One NIfTI file of a site: an annotation (`drawn`), or an image, cleaned. item: path, sha256, name, said, beside (kind, path, sha256), out, removed.
+
+    What its sidecar says of the person goes to the file `removed`, and is searched for in what is published.
+    """
+    from bidstree import handed as room
+    from bidstree import intake
+    from bidstree.errors import BidsError
+    from spatial.errors import SpatialError
+    from spatial.volumes import load
+
+    source, out = Path(item["path"]), Path(item["out"])
+    if any(digest(Path(one["path"])) != one["sha256"] for one in (item, *item["beside"])):
+        raise Refused("changed")
+    sidecar = first_sidecar(item["beside"])
+    Path(item["removed"]).write_text(json.dumps(sorted(intake.told(sidecar))), encoding="utf-8")
+    said, path = item["said"], under_name(source, out)
+    try:
+        volume = load(path)
+        if "contrast" not in said and ("annotation" in said or room.is_drawn(volume.data, Path(item["name"]).name)):
+            return {"drawn": True}
+        bval, bvec = room.tables([Path(one["path"]) for one in item["beside"] if one["kind"] == "table"])
+        body = said.get("body") or room.body_of(item["name"])
+        words = {"contrast": said.get("contrast", ""), "body": body}
+        one = room.Given(path, "", Path(item["name"]).name, sidecar, bval, bvec, **words)
+        kind = room.contrast_of(one, volume.shape[3] if volume.data.ndim == 4 else 1)
+        taken = intake.nifti(path, out, sidecar)
+        gradients = room.gradients_of(one, taken.shape) if kind.datatype == "dwi" and kind.suffix == "dwi" else {}
+    except SpatialError as error:
+        raise BidsError("nifti_refused", f"The NIfTI cannot be taken: {error.reason}", "Export it again from the program that made it.") from None
+    finally:
+        path.unlink()
+    for ending, text in gradients.items():
+        out.with_suffix(ending).write_text(text, encoding="ascii")
+    files = {name: str(out.with_suffix(f".{name}")) if gradients else None for name in ("bval", "bvec")}
+    measures = {"shape": list(taken.shape), "volumes": taken.shape[3] if len(taken.shape) > 3 else 1, "dropped": sorted(taken.dropped)}
+    facts = {"BodyPartExamined": kind.fields.get("BodyPart", body), "Modality": "MR"}
+    return {"drawn": False, "nifti": str(out), "sidecar": taken.sidecar, "contrast": told(kind), "measures": measures, "facts": facts, **files}
+
+
+def first_sidecar(beside: list[dict[str, Any]]) -> dict[str, Any]:
+    """The JSON object beside a NIfTI file; empty where there is none, or none that can be read."""
+    for one in beside:
+        if one["kind"] == "sidecar":
+            try:
+                value = json.loads(Path(one["path"]).read_bytes())
+            except (ValueError, RecursionError):
+                continue
+            if isinstance(value, dict):
+                return value
+    return {}
+
+
+def under_name(source: Path, out: Path) -> Path:
+    """A link beside `out` under a name that says whether the file is packed: quarantine's names say nothing (gzip: RFC 1952, 1f 8b)."""
+    with source.open("rb") as opened:
+        named = out.with_name(f"given-{out.name.split('.')[0]}" + (".nii.gz" if opened.read(2) == b"\x1f\x8b" else ".nii"))
+    named.unlink(missing_ok=True)
+    named.symlink_to(source.resolve())
+    return named
 
 
 def measure(item: dict[str, Any]) -> dict[str, Any]:
@@ -112,7 +217,7 @@ def measure(item: dict[str, Any]) -> dict[str, Any]:
 
 
 def deface(item: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Take the face from all images of one visit. item: images (key -> nifti, suffix, datatype, region), profile, device, out.
+    """Take the face from all images of one visit. item: images (key -> nifti, suffix, datatype, region), profile, device, out, steward.
 
     Gives key -> verdict, code, reason, measures, nifti (the file to go on with, or null), zone, before and after (pictures).
     """
@@ -129,8 +234,15 @@ def deface(item: dict[str, Any]) -> dict[str, dict[str, Any]]:
             found[key] = nothing(error.code, error.reason, error.advice)
     done = faces.deface_visit(volumes, profile=item["profile"], device=item["device"], second_opinion=True) if volumes else {}
     for n, (key, one) in enumerate(sorted(done.items())):
+        if item["steward"] and one.code == "no_head_found" and small_crop(volumes[key]):
+            one = replace(one, verdict="review", volume=volumes[key].volume, measures={**one.measures, "review": [one.code]})
         found[key] = keep(one, volumes[key].volume, Path(item["images"][key]["nifti"]), Path(item["out"]) / str(n))
     return found
+
+
+def small_crop(image: Any) -> bool:
+    """Whether an image that its header or sender calls one of the spine is too small a box to hold a face: a person may decide on it by its pictures."""
+    return bool(image.region == "spine" and max(image.volume.extent) < FACE_MM)
 
 
 def nothing(code: str, reason: str, advice: str) -> dict[str, Any]:
@@ -208,19 +320,55 @@ def attach(item: dict[str, Any]) -> dict[str, Any]:
     source = Path(item["path"])
     if digest(source) != item["sha256"]:
         raise Refused("changed")
-    # Quarantine's names say nothing; readers tell a packed NIfTI by its name, so it is given one by its first bytes (gzip: RFC 1952, 1f 8b).
     out = Path(item["out"])
-    with source.open("rb") as opened:
-        named = out.with_name(f"given-{out.name.split('.')[0]}" + (".nii.gz" if opened.read(2) == b"\x1f\x8b" else ".nii"))
-    named.unlink(missing_ok=True)
-    named.symlink_to(source.resolve())
+    named = under_name(source, out)
     try:
-        done = masks.attach(named, {key: Path(path) for key, path in item["images"].items()}, hint=item["hint"])
+        done = masks.attach(named, {key: Path(path) for key, path in item["images"].items()}, hint=item["hint"], prefer=item.get("prefer", ()))
+        if "labels" in item:
+            explained(done, item["labels"])
     finally:
         named.unlink()
     label, kind = masks.label_of(item["hint"])
     write(done.volume, out)
     return {"image": done.image, "kind": done.kind, "how": done.how, "label": label, "type": kind}
+
+
+def common(item: dict[str, Any]) -> dict[str, Any]:
+    """Tie a mask over several visits to all of them. item: path, sha256, hint, images (BIDS path -> [image, transform, where to write it]), out."""
+    from bidstree import common_space, masks
+    from spatial.volumes import save as write
+
+    source, out = Path(item["path"]), Path(item["out"])
+    if digest(source) != item["sha256"]:
+        raise Refused("changed")
+    named = under_name(source, out)
+    try:
+        done = common_space.attach(named, {name: (Path(paths[0]), Path(paths[1])) for name, paths in item["images"].items()})
+    finally:
+        named.unlink()
+    for name, volume in done.images.items():
+        write(volume, Path(item["images"][name][2]))
+    write(done.volume, out)
+    label, kind = masks.label_of(item["hint"])
+    return {"kind": done.kind, "how": done.how, "label": label, "type": kind}
+
+
+def consensus(item: dict[str, Any]) -> list[str]:
+    """Write what several raters say together. item: root, image, products (their masks), label, type. Gives the paths of what was written."""
+    from bidstree import consensus as room
+
+    return room.write(Path(item["root"]), item["image"], item["products"], item["label"], item["type"])
+
+
+def explained(done: Any, labels: dict[str, int]) -> None:
+    """Whether the values of an annotation are explained by words of a closed vocabulary. Raises BidsError `labels_unknown`."""
+    from bidstree import handed as room
+    from bidstree import said
+    from bidstree.errors import BidsError
+
+    if not said.means(labels):
+        raise BidsError("labels_unknown", "A name in the mask's dictionary is not on the list.", "Use the words of bidstree.said.MEANINGS.")
+    room.explain(done, labels)
 
 
 def verify(item: dict[str, Any]) -> list[dict[str, str]]:

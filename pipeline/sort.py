@@ -7,6 +7,8 @@ and bears no full name is not known to be of who states one in another. Names ar
 order of the parts, an initial or a maiden name is no conflict, and another given name is one.
 
 A NIfTI file belongs to the study that alone owns DICOM files in the nearest folder, of its own and those above it, that holds (at any depth) any.
+Where there is none such and no DICOM in the file's own part of the upload, it is of a visit handed in as NIfTI (`pipeline.given`): the files of one person
+are one study, which waits until somebody says whose it is, for NIfTI does not. Small files beside NIfTI (sidecars, gradients, transforms) go with it.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pipeline import given
 from pipeline.codes import Verdict, kept, verdict
 from pipeline.inside import open_keys
 from pipeline.inventory import Source, inventory
@@ -28,6 +31,7 @@ from pipeline.workspace import Workspace
 
 __all__ = ["Sorted", "Study", "run_sort", "sort"]
 
+NOBODY = "A visit handed in as NIfTI does not say whose it is."
 LOOK = Limits(memory_mb=1536, cpu_s=60, wall_s=120, file_mb=64)
 
 
@@ -42,6 +46,7 @@ class Study:
     files: list[int] = field(default_factory=list)
     masks: list[int] = field(default_factory=list)
     verdict: Verdict = field(default_factory=kept)
+    whose: str = ""  # of a visit handed in as NIfTI: what its folders name, for the owner's own desk alone
 
     def as_json(self) -> dict[str, Any]:
         row = {"study": self.code, "participant": self.participant, "day": self.day, "files": sorted(self.files + self.masks)}
@@ -78,11 +83,13 @@ def sort(order: Order, workspace: Workspace) -> Sorted:
     conflicts(studies, dicom.values())
     label_sessions(studies)
     folders = {one.n: one.folder for one in sources}
-    give_masks([n for n, look in looks.items() if look.get("kind") == "nifti"], folders, studies, rows)
+    loose = give_masks([n for n, look in looks.items() if look.get("kind") == "nifti"], folders, studies, rows)
+    handed = handed_in(loose, sources, rows, order)
+    give_companions([n for n, look in looks.items() if look.get("kind") == "companion"], folders, [*studies, *handed], rows)
     for study in studies:
         for n in study.files:
             rows[n].verdict = study.verdict
-    return Sorted(sources, rows, studies)
+    return Sorted(sources, rows, studies + handed)
 
 
 def seen(one: Source, answer: Answer, row: FileRow) -> dict[str, Any]:
@@ -188,18 +195,62 @@ def label_sessions(studies: Iterable[Study]) -> None:
         study.session = date if n == 0 else f"{date}x{n + 1}"
 
 
-def give_masks(numbers: Sequence[int], folders: Mapping[int, tuple[str, ...]], studies: Sequence[Study], rows: Mapping[int, FileRow]) -> None:
-    """Tie each NIfTI file to its study, or refuse it; see the module."""
+def give_masks(numbers: Sequence[int], folders: Mapping[int, tuple[str, ...]], studies: Sequence[Study], rows: Mapping[int, FileRow]) -> list[int]:
+    """Tie each NIfTI file to its study, or refuse it; see the module. Those that no scan lies near are given back."""
     owners: dict[tuple[str, ...], set[int]] = defaultdict(set)
     for s, study in enumerate(studies):
         for n in study.files:
             for depth in range(len(folders[n]) + 1):
                 owners[folders[n][:depth]].add(s)
+    loose = []
     for n in numbers:
         near = next((owners[folders[n][:depth]] for depth in range(len(folders[n]), -1, -1) if folders[n][:depth] in owners), set())
+        apart = bool(folders[n]) and folders[n][:1] not in owners
         if len(near) != 1:
-            rows[n].verdict = verdict("mask_ambiguous" if near else "mask_without_scan")
+            if not near or apart:
+                loose.append(n)
+            else:
+                rows[n].verdict = verdict("mask_ambiguous")
             continue
         study = studies[next(iter(near))]
         study.masks.append(n)
         rows[n].verdict = kept() if study.verdict.verdict == "kept" else verdict("mask_waits")
+    return loose
+
+
+def handed_in(numbers: Sequence[int], sources: Sequence[Source], rows: Mapping[int, FileRow], order: Order) -> list[Study]:
+    """Studies of visits handed in as NIfTI: one for each person that folders tell apart, waiting for somebody to say who that is."""
+    _, pseudonyms = open_keys(order.keys)
+    archives = sorted((one.name for one in sources if one.archive), key=len, reverse=True)
+    names = {one.n: one.name for one in sources}
+    people: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for n in numbers:
+        archive = next((name for name in archives if names[n].startswith(f"{name}/")), "")
+        inner = names[n].removeprefix(f"{archive}/") if archive else names[n]
+        people[(archive, given.person(inner, archive or order.input.name))].append(n)
+    studies: dict[str, Study] = {}
+    for (_, whose), members in sorted(people.items()):
+        code = pseudonyms.study_code(given.mark(rows[n].sha256 for n in members))
+        if code in studies:  # the very same files under another name
+            for n in members:
+                rows[n].verdict = verdict("duplicate")
+            continue
+        studies[code] = Study(code, None, None, "", masks=members, verdict=verdict("no_identity", NOBODY), whose=whose)
+        for n in members:
+            rows[n].verdict = studies[code].verdict
+    return list(studies.values())
+
+
+def give_companions(numbers: Sequence[int], folders: Mapping[int, tuple[str, ...]], studies: Sequence[Study], rows: Mapping[int, FileRow]) -> None:
+    """A small file goes with the NIfTI files of its own folder, where those are of one study; others belong to nothing."""
+    near: dict[tuple[str, ...], list[Study]] = defaultdict(list)
+    for study in studies:
+        for place in {folders[n] for n in study.masks}:
+            near[place].append(study)
+    for n in numbers:
+        if len(near[folders[n]]) != 1:
+            rows[n].verdict = verdict("companion_alone")
+            continue
+        (study,) = near[folders[n]]
+        study.masks.append(n)
+        rows[n].verdict = study.verdict if study.verdict.verdict == "kept" or not study.files else verdict("mask_waits")

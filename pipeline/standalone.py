@@ -6,6 +6,8 @@
 Everything happens in `.OUT-name.myelin-work` beside OUT (mode 0700). A study that is finished becomes a piece there, by one rename; OUT appears
 by one rename at the very end; then the work folder goes. Whatever is killed, OUT holds the old state or the new, and running it again does what is missing.
 The label of a participant is its code; the label of a session is the shifted date of its study, so that intervals survive and no true date is in it.
+Labels and day zero are fixed when first given, in a file beside the key (`pipeline.labels`), and so are a person's decisions about protocols
+(KEY.corrections.json, `python -m pipeline correct`). A visit handed in as NIfTI is that of the person whose folder it lies in (`pipeline.given`).
 """
 
 from __future__ import annotations
@@ -14,19 +16,23 @@ import hashlib
 import json
 import os
 import queue
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from bidstree import dataset
+from bidstree import corrections, dataset
+from bidstree.corrections import Correction
+from bidstree.errors import BidsError
 from deid.errors import DeidError
 from deid.pseudonyms import fingerprint, keys_from_file
+from pipeline import given
 from pipeline import outcome as outcomes
-from pipeline.codes import Verdict
+from pipeline.codes import Verdict, kept
 from pipeline.inventory import Source
 from pipeline.isolate import Pool
+from pipeline.labels import Labels, Unreadable
 from pipeline.order import Order
 from pipeline.outcome import BadOutcome, FileRow, Outcome
 from pipeline.sort import Sorted, Study, sort
@@ -110,22 +116,50 @@ def convert(asked: Request, progress: Progress) -> tuple[Sorted, Outcome]:
     """Sort the input and take each study that has an owner to a piece."""
     with Pool(asked.jobs) as pool:
         found = sort(asked.order(), Workspace(asked.work, pool, progress))
+    adopt(asked, found)
+    labels = Labels(asked.key)
+    try:
+        labels.assign(found.studies)
+        decided = corrections.Memory(corrections_of(asked.key)).rows
+    except Unreadable:
+        raise Usage("The file of session labels beside the key cannot be read. Restore it from a copy; without it visits would get new names.") from None
+    except BidsError as error:
+        raise Usage(f"{error.reason} {error.advice}") from None
     studies = [study for study in found.studies if study.verdict.verdict == "kept"]
     pieces = private(asked.work / "pieces")
     outcome = Outcome("standalone", 1, "run", studies=[study.as_json() for study in found.studies])
     outcome.files = list(found.rows.values())
-    orders = [study_order(asked, study, found.rows) for study in studies]
+    outcome.sessions = labels.rows()
+    orders = [study_order(asked, study, found, decided) for study in studies]
     for value in in_turn(asked, orders, pieces, found.sources, progress):
         take(outcome, found.rows, value)
     return found, outcome
 
 
-def study_order(asked: Request, study: Study, rows: dict[int, FileRow]) -> Order:
+def adopt(asked: Request, found: Sorted) -> None:
+    """Give each visit handed in as NIfTI to the person whom its folders name: at a desk nobody else can say, and a registry asks instead."""
+    codes, _ = keys_from_file(asked.key)
+    for study in found.studies:
+        if study.whose:
+            study.participant, study.verdict, study.session = codes.declared(asked.site, study.whose), kept(), "undated"
+            for n in study.masks:
+                found.rows[n].verdict = kept()
+
+
+def corrections_of(key: Path) -> Path:
+    """Where a desk keeps a person's decisions about protocols."""
+    return key.with_name(key.name + ".corrections.json")
+
+
+def study_order(asked: Request, study: Study, found: Sorted, decided: Mapping[str, Correction]) -> Order:
     """The order for one study of the sorted input."""
     assert study.participant
-    files = tuple((n, rows[n].sha256) for n in sorted(study.files + study.masks))
+    files = tuple((n, found.rows[n].sha256) for n in sorted(study.files + study.masks))
     order = replace(asked.order(), kind="study", study=study.code, participant=study.participant, label=study.participant)
-    return replace(order, session=study.session, files=files)
+    names = {one.n: one.name for one in found.sources if one.n in set(study.masks)}
+    said = {n: {"session": label} for n, label in given.sessions(names, study.session).items()} if study.whose else {}
+    rows = {mark: {**asdict(row), "context": list(row.context)} for mark, row in decided.items()}
+    return replace(order, session=study.session, files=files, said=said, corrections=rows)
 
 
 def in_turn(asked: Request, orders: Sequence[Order], pieces: Path, sources: Sequence[Source], progress: Progress) -> list[dict[str, Any]]:
@@ -199,7 +233,7 @@ def finish(asked: Request, outcome: Outcome) -> None:
     pieces = [path for path in sorted(outcome.pieces) if any(path.rglob("*.nii.gz"))]
     if pieces:
         about = {"Name": "De-identified MRI", "GeneratedBy": [{"Name": "myelin", "Version": outcomes.ours()}]}
-        dataset.assemble(pieces, final / "bids", about)
+        dataset.assemble(pieces, final / "bids", about, sessions=outcome.sessions)
     outcome.write(final / "outcome.json")
     set_modes(final, folders=0o755, files=0o644)
     if asked.out.exists():

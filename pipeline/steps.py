@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline import made, named
+from pipeline import drawn, handed, made, named
 from pipeline.inside import open_keys
 from pipeline.inventory import NoInput, Source, inventory
 from pipeline.order import Order
@@ -33,6 +33,7 @@ STEPS: tuple[Step, ...] = (
     Step("headers", made.headers, "First, so that nothing after it ever sees who the person is; the facts that conversion needs are read in the same pass."),
     Step("pixels", made.pixels, "On DICOM, where each slice still says what it is, and before conversion melts the slices into a volume."),
     Step("convert", made.convert, "On de-identified DICOM: no name can reach a NIfTI header, a sidecar or a file name, whatever a converter copies."),
+    Step("handed", handed.images, "Beside conversion: what a site holds as NIfTI alone is cleaned as well, and goes the same way from here on."),
     Step(
         "protocol",
         made.protocol,
@@ -46,7 +47,7 @@ STEPS: tuple[Step, ...] = (
         named.names,
         "When contrasts are settled; a withheld image is named too, so that its siblings keep their numbers if it is set right.",
     ),
-    Step("masks", named.masks, "When images have names: a mask is named after the image it lies on, and lies on the image that is published."),
+    Step("masks", drawn.masks, "When images have names: a mask is named after the image it lies on, and lies on the image that is published."),
     Step("pictures", named.pictures, "When images have names; pictures with a face go to review/, never among the products."),
     Step("verify", named.verify, "Last, for it searches what will be stored, file names included, for every value that was removed."),
 )

@@ -28,6 +28,10 @@ CONVERT = Limits(memory_mb=6144, cpu_s=1800, wall_s=2400)
 COMPUTE = Limits(memory_mb=10240, cpu_s=1800, wall_s=2400, address_space=False)
 
 
+# Codes of contrasts that nobody needs to correct: no image of a person's anatomy was lost with them.
+PLANNING = ("localizer", "secondary_capture")
+
+
 @dataclass
 class Series:
     """One series: clean DICOM in `folder`, named by number; `files`: clean file name -> number of the input file."""
@@ -54,6 +58,7 @@ class Image:
     bvec: str | None
     conversion: dict[str, Any]
     contrast: dict[str, Any]
+    session: str = ""
     zone: str | None = None
     before: dict[str, Any] = field(default_factory=dict)
     after: dict[str, Any] = field(default_factory=dict)
@@ -68,7 +73,10 @@ class Image:
 
 @dataclass
 class Work:
-    """The state of one study. `result`/bids and /review: what is being made; `scratch`: private, gone with the run; `steward`: somebody looks at the images."""
+    """The state of one study. `result`/bids and /review: what is being made; `scratch`: private, gone with the run; `steward`: somebody looks at the images.
+
+    `volumes`: all NIfTI files, by number; `masks`: those that are no image; `companions`: number -> kind (sidecar, table, transform) of the small files.
+    """
 
     order: Order
     workspace: Workspace
@@ -81,6 +89,8 @@ class Work:
     all_images: list[Image] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
     masks: list[int] = field(default_factory=list)
+    companions: dict[int, str] = field(default_factory=dict)
+    volumes: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.bids, self.review = self.result / "bids", self.result / "review"
@@ -129,10 +139,12 @@ class Work:
         for image in self.all_images:
             if image.withheld:
                 self.refuse([n for n in image.files if self.rows[n].product is None], image.withheld)
+        self.refuse([n for n in self.companions if self.rows[n].product is None], verdict("companion_alone"))
         self.refuse([n for n in self.rows if self.rows[n].product is None], verdict("no_image_made"))
         self.tidy()
         found = Outcome(self.order.run, self.order.attempt, "study", files=list(self.rows.values()))
-        found.images = [self.describe(image) for image in self.all_images if image.bids]
+        # What has no name yet is told too, with its protocol, so that a person can name it; what serves planning only is not.
+        found.images = [self.describe(image) for image in self.all_images if image.bids or image.contrast["code"] not in ("ok", *PLANNING)]
         found.products = products(self.bids, [path for path in self.bids.rglob("*") if path.is_file()])
         return found
 
@@ -149,7 +161,7 @@ class Work:
 
     def describe(self, image: Image) -> dict[str, Any]:
         """One row of `images`. A withheld image keeps the name that it would have had, and has no products."""
-        row: dict[str, Any] = {"bids": image.bids, "contrast": image.contrast, "conversion": image.conversion, "deface": image.deface}
+        row: dict[str, Any] = {"bids": image.bids or None, "contrast": image.contrast, "conversion": image.conversion, "deface": image.deface}
         row |= {"quality": graded(image.before, image.after), "protocol": image.protocol, "deid": self.deid(image), "files": sorted(image.files)}
         return row | {"products": sorted(image.products), "review": sorted(image.review)}
 

@@ -18,6 +18,7 @@ from registry.audit import queries as audit
 from registry.audit.models import Head, Line
 from registry.imaging import queries as imaging
 from registry.intake import actions as intake
+from registry.intake import queries as work
 from registry.releases import actions
 from registry.releases import queries as releases
 from registry.rules import Denied
@@ -62,6 +63,26 @@ class RefuseDoor(Door):
         image, given = find(imaging.images(self.asker), pk=pk), self.body(shapes.Why)
         intake.refuse_image(self.asker, image, given["reason"])
         return Response(deciding_shapes.ImageShape(find(imaging.images(self.asker), pk=pk)).data)
+
+
+class CorrectDoor(Door):
+    @told(
+        deciding_shapes.CorrectionShape,
+        request=deciding_shapes.NewCorrection,
+        summary="Say what the images of this protocol are; later uploads know it",
+        tags=["images"],
+    )
+    def post(self, request: Request, pk: Any) -> Response:
+        image, given = find(imaging.images(self.asker), pk=pk), self.body(deciding_shapes.NewCorrection)
+        return Response(deciding_shapes.CorrectionShape(intake.correct(self.asker, image, given)).data)
+
+
+class CorrectionsDoor(Door):
+    @told(deciding_shapes.CorrectionShape, many=True, filters=("dataset", "site"), summary="What was said about protocols", tags=["images"])
+    def get(self, request: Request) -> Response:
+        names = {"dataset": "dataset__slug", "site": "site__code"}
+        rows = work.corrections(self.asker).filter(**{names[key]: value for key, value in self.asked(*names).items()})
+        return self.listing(rows, deciding_shapes.CorrectionShape)
 
 
 class AcceptManyDoor(Door):

@@ -55,6 +55,24 @@ class ImageWhole(ImageShape):
     provenance = s.DictField()
 
 
+class NewCorrection(Strict):
+    datatype = s.CharField(max_length=20, allow_blank=True, default="")
+    suffix = s.CharField(max_length=20, allow_blank=True, default="")
+    entities = s.DictField(default=dict, help_text="entities of the BIDS name: acq, ce, part, ...")
+    fields = s.DictField(default=dict, help_text="sidecar fields that hold for every image of the protocol")
+    context = words(default=list, help_text="ASL: what the volumes are, in order: m0scan, label, control")
+    code = s.ChoiceField(["ok", "localizer", "derived_map", "secondary_capture"], default="ok", help_text="other than ok: such images are not shared")
+
+
+class CorrectionShape(Shape):
+    id = s.UUIDField()
+    dataset = s.CharField(source="dataset.slug")
+    site = s.CharField(source="site.code")
+    protocol = s.CharField(help_text="a keyed hash; it stands in the contrast of every image of the protocol")
+    correction = s.DictField()
+    changed_at = s.DateTimeField()
+
+
 class Note(Strict):
     note = s.CharField(max_length=2000, allow_blank=True, default="")
 

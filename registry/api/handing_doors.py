@@ -127,9 +127,9 @@ class DictionaryDoor(Door):
 
 
 class AnnotationsDoor(Door):
-    @told(handing_shapes.Annotations, summary="The words that say what a mask shows", tags=["uploads"])
+    @told(handing_shapes.Annotations, summary="The words that say what a NIfTI file is and what a mask shows", tags=["uploads"])
     def get(self, request: Request) -> Response:
-        return Response({"words": actions.annotation_words()})
+        return Response(actions.words())
 
 
 class RecordsDoor(Door):
@@ -204,6 +204,12 @@ class UploadFileDoor(Door):
         parameters=[
             OpenApiParameter("folder", str, required=False, description="numbers of the folders on the way, dot between: 1.3"),
             OpenApiParameter("annotation", str, required=False, description="what a mask shows, a word of /annotations: its file name is never sent"),
+            OpenApiParameter("contrast", str, required=False, description="what a NIfTI image is, a word of /annotations"),
+            OpenApiParameter("body", str, required=False, description="which part of the body it shows, a word of /annotations"),
+            OpenApiParameter("visit", str, required=False, description="label of the visit it is of, where an upload of one person holds several"),
+            OpenApiParameter("beside", int, required=False, description="number of the NIfTI file that this sidecar, table, transform or mask belongs to"),
+            OpenApiParameter("rater", str, required=False, description="code of who drew a mask: letters and digits (r1), never a name"),
+            OpenApiParameter("labels", str, required=False, description="what the values of a mask mean, in words of /annotations: lesion:1,new:2"),
             OpenApiParameter("Content-Digest", str, OpenApiParameter.HEADER, required=True, description="sha-256=:BASE64: (RFC 9530)"),
         ],
         tags=["uploads"],
@@ -213,8 +219,17 @@ class UploadFileDoor(Door):
         length, digest = body_length(request), body_digest(request)
         asked = request.query_params
         folder, annotation = asked.get("folder", ""), asked.get("annotation", "")
-        row, new = actions.receive_file(self.asker, upload, number, folder, request._request, length, digest, annotation)
+        row, new = actions.receive_file(self.asker, upload, number, folder, request._request, length, digest, annotation, said(asked))
         return Response(handing_shapes.FileReceived(row).data, status=201 if new else 200)
+
+
+def said(asked: Any) -> dict[str, Any]:
+    """What the address says of a file beyond its folder. Raises Invalid."""
+    told: dict[str, Any] = {name: asked.get(name, "") for name in ("contrast", "body", "visit", "rater")}
+    beside = asked.get("beside", "")
+    if beside and not (beside.isascii() and beside.isdecimal()):
+        raise Invalid("unknown_word", "`beside` is the number of another file.", "Give the number under which the NIfTI file is sent.")
+    return told | {"beside": int(beside) if beside else None, "labels": actions.parsed_labels(asked.get("labels", ""))}
 
 
 def body_length(request: Request) -> int:

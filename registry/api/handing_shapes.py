@@ -149,7 +149,10 @@ class UploadShape(Shape):
 
 
 class Annotations(Shape):
-    words = s.ListField(child=s.CharField())
+    words = s.ListField(child=s.CharField(), help_text="what a mask shows")
+    contrasts = s.ListField(child=s.CharField(), help_text="what a NIfTI image is")
+    bodies = s.ListField(child=s.CharField(), help_text="which part of the body it shows")
+    meanings = s.ListField(child=s.CharField(), help_text="what the values of a mask mean; up to three digits may follow")
 
 
 class FileReceived(Shape):

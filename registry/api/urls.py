@@ -55,6 +55,8 @@ v1: list[URLPattern] = [
     path("images/<uuid:pk>", deciding.ImageDoor.as_view()),
     path("images/<uuid:pk>/accept", deciding.AcceptDoor.as_view()),
     path("images/<uuid:pk>/refuse", deciding.RefuseDoor.as_view()),
+    path("images/<uuid:pk>/contrast", deciding.CorrectDoor.as_view()),
+    path("corrections", deciding.CorrectionsDoor.as_view()),
     path("images/<uuid:pk>/quality.png", deciding.QualityDoor.as_view()),
     path("images/<uuid:pk>/after.png", deciding.AfterDoor.as_view()),
     path("images/<uuid:pk>/review/<int:number>.png", deciding.ReviewDoor.as_view()),

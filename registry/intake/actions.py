@@ -25,6 +25,7 @@ from registry.imaging import queries as imaging
 from registry.imaging.models import DOUBTED, FACELESS, Decision, Image
 from registry.intake import matching, quarantine
 from registry.intake.carrying import order_sort, order_study, publish_study, record_sort, record_study, sort_died, study_died
+from registry.intake.correcting import checked, correct, parsed_labels, words
 from registry.intake.models import Study, Upload, UploadFile
 from registry.intake.wiping import tick
 from registry.rules import Conflict, Denied, Invalid
@@ -41,10 +42,12 @@ __all__ = [
     "begin_upload",
     "bind_study",
     "complete_upload",
+    "correct",
     "drop_upload",
     "look",
     "order_sort",
     "order_study",
+    "parsed_labels",
     "publish_study",
     "quality",
     "receive_file",
@@ -57,6 +60,7 @@ __all__ = [
     "sort_died",
     "study_died",
     "tick",
+    "words",
 ]  # fmt: skip
 
 Row = Mapping[str, Any]
@@ -129,11 +133,19 @@ def begin_upload(actor: User, dataset: Dataset, site: Site) -> Upload:
 
 
 def receive_file(
-    actor: User, upload: Upload, number: int, folders: str, stream: BinaryIO, length: int, sha256: str, annotation: str = ""
+    actor: User,
+    upload: Upload,
+    number: int,
+    folders: str,
+    stream: BinaryIO,
+    length: int,
+    sha256: str,
+    annotation: str = "",
+    said: Mapping[str, Any] | None = None,
 ) -> tuple[UploadFile, bool]:
     """Take one file's bytes into quarantine; return its row and whether it is new. Raises Denied, Invalid, Conflict.
 
-    `annotation`: what a mask shows, a word of `bidstree.masks.LABELS`; any other text could be a name, and is refused.
+    `annotation`: what a mask shows, a word of `bidstree.masks.LABELS`; any other text could be a name, and is refused. `said`: see `correcting.checked`.
 
     The bytes are written and hashed before the row says so; `complete_upload` makes them last. The row is written only while the upload is receiving.
     """
@@ -141,25 +153,24 @@ def receive_file(
     _receiving(upload)
     if annotation and annotation not in annotation_words():
         raise Invalid("unknown_annotation", "This is no word for what a mask shows.", "GET /annotations lists the words.")
+    more = checked(said or {})
     where = _taken(lambda: quarantine.place(number, folders))
     if number % SUM_EVERY == 0 or length > SUM_ABOVE:
         _room(upload, length)
     known = upload.files.filter(number=number).first()
-    if known and (known.sha256, known.bytes, known.place, known.annotation) == (sha256, length, where, annotation):
+    if known and (known.sha256, known.bytes, known.place, known.annotation, known.said) == (sha256, length, where, annotation, more):
         return known, False
     _taken(lambda: quarantine.receive(upload.pk, where, stream, length, sha256))
     with transaction.atomic():
         _receiving(Upload.objects.select_for_update().get(pk=upload.pk))
-        said = {"place": where, "sha256": sha256, "bytes": length, "annotation": annotation}
-        row, new = UploadFile.objects.update_or_create(upload=upload, number=number, defaults=said)
+        fields = {"place": where, "sha256": sha256, "bytes": length, "annotation": annotation, "said": more}
+        row, new = UploadFile.objects.update_or_create(upload=upload, number=number, defaults=fields)
     return row, new
 
 
 def annotation_words() -> list[str]:
     """The words that say what a mask shows."""
-    from bidstree.masks import LABELS  # late: it brings numpy and nibabel, which a web process needs for nothing else
-
-    return sorted(LABELS)
+    return words()["words"]
 
 
 def _room(upload: Upload, length: int) -> None:

@@ -6,8 +6,10 @@ accounted for, a product must belong to the participant of the order). `publish_
 
 from __future__ import annotations
 
+import hashlib
+import re
 import uuid
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,12 +21,12 @@ from registry.accounts import keys
 from registry.audit import actions as audit
 from registry.imaging import store
 from registry.imaging.models import Image, StoredFile
-from registry.intake import matching, quarantine
+from registry.intake import correcting, matching, quarantine
 from registry.intake.models import Study, Upload, UploadFile
 from registry.rules import Conflict, Denied, Invalid
 from registry.runs import mail
 from registry.runs.models import Run
-from registry.subjects.models import Participant
+from registry.subjects.models import Participant, Visit
 
 SYSTEM = "system:worker"
 BATCH = 400
@@ -154,15 +156,28 @@ def order_study(run: Run) -> dict[str, Any]:
     assert study.participant is not None and study.visit is not None  # the database holds it for these states
     _may_go_on(study.participant)
     Study.objects.filter(pk=study.pk, state=Study.State.READY).update(state=Study.State.PROCESSING)
-    files = study.files.exclude(n=None).exclude(sha256="").order_by("n")
+    files = list(study.files.exclude(n=None).exclude(sha256="").order_by("n"))
+    corrections = correcting.remembered(study.upload.dataset, study.upload.site)
     return {
         **_order(study.upload),
         "kind": "study",
         "study": study.study_code,
         "participant": {"code": study.participant.code, "label": study.participant.label},
         "session": study.visit.label,
-        "files": [{"n": row.n, "sha256": row.sha256} | ({"annotation": row.annotation} if row.annotation else {}) for row in files],
+        "files": [{"n": row.n, "sha256": row.sha256} | _said(row, files) for row in files],
+        **({"corrections": corrections} if corrections else {}),
     }
+
+
+def _said(row: UploadFile, files: Iterable[UploadFile]) -> dict[str, Any]:
+    """What the sender said of one file, in the carrier's terms: its numbers, and the label of a visit as the session's."""
+    told = {name: value for name, value in row.said.items() if name not in ("visit", "beside")}
+    if row.annotation:
+        told["annotation"] = row.annotation
+    if "visit" in row.said:
+        told["session"] = row.said["visit"]
+    beside = next((other.n for other in files if other.number is not None and other.number == row.said.get("beside")), None)
+    return told | ({"beside": beside} if beside else {})
 
 
 def _may_go_on(participant: Participant) -> None:
@@ -172,9 +187,15 @@ def _may_go_on(participant: Participant) -> None:
         raise Denied("no_consent", "No consent that holds is on record for this participant.")
 
 
-def _image_id(study: Study, image: Json) -> uuid.UUID:
-    """The same image of the same study has the same id, in every attempt."""
-    return uuid.uuid5(study.pk, f"{image['bids']}|{min(image['files'], default=0)}")
+def _image_ids(study: Study, images: Iterable[Json]) -> list[uuid.UUID]:
+    """The same image of the same study has the same id, in every attempt; images without a name are told apart by their order."""
+    seen: Counter[str] = Counter()
+    ids = []
+    for image in images:
+        name = f"{image['bids']}|{min(image['files'], default=0)}"
+        seen[name] += 1
+        ids.append(uuid.uuid5(study.pk, name if seen[name] == 1 else f"{name}|{seen[name]}"))
+    return ids
 
 
 def publish_study(run: Run, outcome: Json, folder: Path) -> None:
@@ -187,7 +208,10 @@ def publish_study(run: Run, outcome: Json, folder: Path) -> None:
     for product in outcome["products"]:
         if _personal(product["path"], study.participant.label):
             store.put(study.participant, folder / "bids" / product["path"], product["sha256"])
-    pictures = [(f"{_image_id(study, image).hex}-{k}.png", folder / "review" / name) for image in outcome["images"] for k, name in enumerate(image["review"])]
+    ids = _image_ids(study, outcome["images"])
+    pictures = [
+        (f"{id_.hex}-{k}.png", folder / "review" / name) for id_, image in zip(ids, outcome["images"], strict=True) for k, name in enumerate(image["review"])
+    ]
     if pictures:
         quarantine.keep_review(study.pk, pictures)
 
@@ -212,7 +236,10 @@ def record_study(run: Run, outcome: Json, folder: Path) -> dict[str, Any]:
     rows = {row.n: row for row in study.files.exclude(n=None)}
     _say({n: row for n, row in rows.items() if n is not None}, outcome["files"])
     products = {product["path"]: product for product in outcome["products"]}
-    made = [_record_image(run, study, image, products, outcome["versions"]) for image in outcome["images"]]
+    ids = _image_ids(study, outcome["images"])
+    renamed: dict[str, str] = {}
+    made = [_record_image(run, study, id_, image, products, outcome["versions"], renamed) for id_, image in zip(ids, outcome["images"], strict=True)]
+    _call_by_new_names(study.participant, [row for row in made if row is not None], renamed)
     study.state, study.code, study.reason, study.advice = Study.State.RECORDED, "ok", "", ""
     study.save()
     matching.settle(study.upload)
@@ -221,17 +248,23 @@ def record_study(run: Run, outcome: Json, folder: Path) -> dict[str, Any]:
     return detail
 
 
-def _record_image(run: Run, study: Study, image: Json, products: Mapping[str, Json], versions: Json) -> Image | None:
-    """One image row with its files; None when the very same image of this visit is there already."""
+def _record_image(run: Run, study: Study, id_: uuid.UUID, image: Json, products: Mapping[str, Json], versions: Json, renamed: dict[str, str]) -> Image | None:
+    """One image row with its files; None when the very same image of this visit is there already. `renamed`: gets old path -> new path of what was."""
     assert study.visit is not None and study.participant is not None
     files = [products[path] for path in image["products"] if path in products and _personal(path, study.participant.label)]
-    if files and _known(study, files):
+    visit = _visit_of(study, image["bids"])
+    if files and _known(visit, files):
         return None
-    run_number = _free_run(study, image["bids"]) if image["bids"] else None
     withheld = _withheld(image, files)
+    if before := Image.objects.filter(pk=id_).first():  # the study was done again
+        if withheld or before.state != Image.State.REFUSED:
+            return None
+        id_ = uuid.uuid5(id_, str(run.pk))
+    run_number = _free_run(visit, image["bids"]) if image["bids"] else None
+    renamed |= {file["path"]: _renumber(file["path"], run_number) for file in files if run_number is not None}
     row = Image.objects.create(
-        id=_image_id(study, image),
-        visit=study.visit,
+        id=id_,
+        visit=visit,
         study_id=study.pk,
         run_id=run.pk,
         bids_path=_renumber(image["bids"], run_number) if image["bids"] else "",
@@ -252,6 +285,38 @@ def _record_image(run: Run, study: Study, image: Json, products: Mapping[str, Js
     return row
 
 
+def _visit_of(study: Study, path: str | None) -> Visit:
+    """The visit whose label stands in a path: files of one study handed in as NIfTI may be of several. Raises Invalid for one that is not this person's."""
+    assert study.visit is not None
+    session = next((part.removeprefix("ses-") for part in Path(path or "").parts if part.startswith("ses-")), study.visit.label)
+    if session == study.visit.label:
+        return study.visit
+    visit = Visit.objects.filter(participant=study.participant, label=session).first()
+    if visit is None:
+        raise Invalid("visit_unknown", "The pipeline answered with a visit that this participant does not have.")
+    return visit
+
+
+def _call_by_new_names(participant: Participant, images: Iterable[Image], renamed: Mapping[str, str]) -> None:
+    """Sidecars that name a file which got another number name it by its new path: a mask its image, a field map the images that it serves."""
+    if not renamed:
+        return
+    local = "derivatives/annotations/"
+    names = {
+        f"{head}{old.removeprefix(cut)}": f"{head}{new.removeprefix(cut)}"
+        for old, new in renamed.items()
+        for head, cut in (("bids:raw:", ""), ("bids::", local))
+    }
+    for file in StoredFile.objects.filter(image__in=[image.pk for image in images], kind="sidecar"):
+        text = store.path(participant, file.sha256).read_text(encoding="utf-8")
+        fresh = re.sub(r"bids:(raw)?:[A-Za-z0-9_./+-]+", lambda found: names.get(found[0], found[0]), text)
+        if fresh != text:
+            data = fresh.encode()
+            file.sha256, file.bytes = hashlib.sha256(data).hexdigest(), len(data)
+            store.put(participant, data, file.sha256)
+            file.save(update_fields=["sha256", "bytes"])
+
+
 def _withheld(image: Json, files: list[Json]) -> str:
     """Why the pipeline gave nothing of an image out; empty when it did. An image without a volume is withheld, whatever else is said of it."""
     if image["bids"] and image["deface"]["verdict"] != "withheld" and any(file["path"] == image["bids"] for file in files):
@@ -266,16 +331,16 @@ def _provenance(image: Json, versions: Json) -> dict[str, Any]:
     return {**told, "source_files": list(image["files"]), "versions": dict(versions), "pictures": pictures}
 
 
-def _known(study: Study, files: list[Json]) -> bool:
+def _known(visit: Visit, files: list[Json]) -> bool:
     """Whether a living image of this visit has exactly these volumes already (the same study handed in twice)."""
     volumes = {file["sha256"] for file in files if file["path"].endswith(".nii.gz")}
-    held = StoredFile.objects.filter(image__visit=study.visit, image__state__in=["proposed", "accepted"], sha256__in=volumes)
+    held = StoredFile.objects.filter(image__visit=visit, image__state__in=["proposed", "accepted"], sha256__in=volumes)
     return bool(volumes) and set(held.values_list("sha256", flat=True)) == volumes
 
 
-def _free_run(study: Study, path: str) -> int | None:
+def _free_run(visit: Visit, path: str) -> int | None:
     """The run number an image must take because another of this visit has its name; None when the name is free."""
-    taken = set(Image.objects.filter(visit=study.visit, state__in=["proposed", "accepted"]).values_list("bids_path", flat=True))
+    taken = set(Image.objects.filter(visit=visit, state__in=["proposed", "accepted"]).values_list("bids_path", flat=True))
     if path not in taken:
         return None
     return next(number for number in range(2, 1000) if _renumber(path, number) not in taken)

@@ -80,9 +80,17 @@ def go_on(study: Study) -> None:
     if visit is None:
         return wait(study, "unknown_visit")
     study.visit = visit
+    if not _visits_known(study, participant):
+        return wait(study, "unknown_visit")
     if not consents(participant).permitted:
         return wait(study, "no_consent")
     return _send(study)
+
+
+def _visits_known(study: Study, participant: Participant) -> bool:
+    """Whether every visit that the sender named for single files is one of this person's."""
+    named = {said["visit"] for said in study.files.values_list("said", flat=True) if said.get("visit")}
+    return not named - set(participant.visits.filter(label__in=named).values_list("label", flat=True))
 
 
 def _participant(study: Study) -> Participant | None:
@@ -97,6 +105,14 @@ def _send(study: Study) -> None:
     study.files.filter(verdict="waiting").update(verdict="pending", code="", reason="", advice="")
     study.run_id = runs.enqueue("study", subject_id=study.pk, dataset_id=study.upload.dataset_id).pk
     study.save(update_fields=["run_id"])
+
+
+def again(study: Study) -> None:
+    """Send a recorded study to the pipeline once more: somebody said what its images are. What was recorded and is the same is not recorded twice."""
+    _send(study)
+    study.files.exclude(verdict="failed").update(verdict="pending", code="", reason="", advice="", product="")
+    study.upload.refresh_from_db()
+    settle(study.upload)
 
 
 def bind(study: Study, visit: Visit, by: str) -> None:

@@ -103,6 +103,9 @@ class UploadFile(models.Model):
     n = models.PositiveIntegerField(null=True)
     place = models.CharField(max_length=255, blank=True, help_text="server-made path under the upload's folder; empty for a member of an archive")
     annotation = models.CharField(max_length=20, blank=True, help_text="what a mask shows, a word of bidstree.masks.LABELS: its file name is never sent")
+    said = models.JSONField(
+        default=dict, help_text="what else the sender says of a NIfTI file, in words of closed lists: contrast, body, visit, beside, rater, labels"
+    )
     sha256 = models.CharField(max_length=64)
     bytes = models.PositiveBigIntegerField()
     verdict = models.CharField(max_length=10, choices=Verdict, default=Verdict.PENDING)
@@ -118,4 +121,24 @@ class UploadFile(models.Model):
             models.UniqueConstraint(fields=["upload", "n"], name="upload_n_once"),
             models.CheckConstraint(condition=models.Q(verdict__in=["pending", "kept", "refused", "waiting", "failed"]), name="upload_file_verdict_known"),
             models.CheckConstraint(condition=models.Q(sha256__regex=HEX64), name="upload_file_sha256"),
+        ]
+
+
+class Correction(models.Model):
+    """What a contributor once decided about a protocol of their site; the next upload is named by it. `protocol` is a keyed hash: no word of the header."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    dataset = models.ForeignKey("accounts.Dataset", models.PROTECT, related_name="corrections")
+    site = models.ForeignKey("accounts.Site", models.PROTECT, related_name="+")
+    protocol = models.CharField(max_length=32)
+    correction = models.JSONField(help_text="datatype, suffix, entities, fields, context, or a code that keeps out (bidstree.corrections)")
+    by = models.CharField(max_length=150, help_text="who decided, as text: the row outlives the user")
+    created_at = models.DateTimeField(auto_now_add=True)
+    changed_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering = ["created_at", "id"]
+        constraints = [
+            models.UniqueConstraint(fields=["dataset", "site", "protocol"], name="correction_once_per_protocol"),
+            models.CheckConstraint(condition=models.Q(protocol__regex=r"^[0-9a-f]{32}$"), name="correction_protocol_is_a_fingerprint"),
         ]

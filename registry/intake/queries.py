@@ -9,7 +9,7 @@ from django.db.models import Count, Q, QuerySet, Sum
 
 from registry.access import policy
 from registry.accounts.models import User
-from registry.intake.models import Study, Upload, UploadFile
+from registry.intake.models import Correction, Study, Upload, UploadFile
 from registry.rules import DATASET_ACTIONS
 
 
@@ -37,6 +37,11 @@ def studies(asker: User | None) -> QuerySet[Study]:
 def files(asker: User | None) -> QuerySet[UploadFile]:
     """The files whose verdicts the asker may read."""
     return UploadFile.objects.filter(_mine(asker, "upload__"))
+
+
+def corrections(asker: User | None) -> QuerySet[Correction]:
+    """What was said about protocols, by the asker's own site or in a dataset they are steward of."""
+    return Correction.objects.filter(_mine(asker)).select_related("dataset", "site")
 
 
 def totals(upload: Upload) -> dict[str, Any]:

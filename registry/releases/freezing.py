@@ -25,7 +25,7 @@ from registry.clinical.models import ClinicalRecord
 from registry.consent import queries as consent
 from registry.imaging import store
 from registry.imaging.models import Image, StoredFile
-from registry.releases import tree
+from registry.releases import tree, whole
 from registry.releases.models import Release, ReleaseFile, ReleaseParticipant
 from registry.releases.sealing import canonical
 from registry.releases.tree import Entry
@@ -72,7 +72,7 @@ def assemble(release: Release, beat: Beat) -> None:
         sha256, size = tree.keep_facts(person, told[person.pk])
         facts.append(ReleaseParticipant(release=release, participant=person, label=person.label, facts_sha256=sha256, facts_bytes=size, epoch=person.epoch))
         files += [_row(release, entry) for entry in tree.personal(person, told[person.pk])]
-        files += [_stored(release, person, file) for image in images for file in image.files.all()]
+        files += [_stored(release, person, file) for file in whole.kept(person, [file for image in images for file in image.files.all()])]
     everybody = [told[person.pk] for person in people]
     files += [_row(release, entry) for entry in tree.shared(header, everybody, tree.derivatives_in(file.path for file in files))]
     with transaction.atomic():

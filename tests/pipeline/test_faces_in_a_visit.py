@@ -75,7 +75,7 @@ def test_a_doubt_goes_on_only_where_somebody_will_look(tmp_path: Path, row: dict
 
 def test_the_header_says_which_part_of_the_body_it_is(tmp_path: Path) -> None:
     order = SimpleNamespace(deface="face", device="cpu")
-    row = made.deface_item(SimpleNamespace(order=order), {"k": image(tmp_path)}, tmp_path / "out")  # type: ignore[arg-type]
+    row = made.deface_item(SimpleNamespace(order=order, steward=True), {"k": image(tmp_path)}, tmp_path / "out")  # type: ignore[arg-type]
     assert row["images"]["k"]["region"] == "orbit"
 
 

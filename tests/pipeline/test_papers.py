@@ -134,7 +134,17 @@ def test_an_order_defaults_to_one_core_without_a_graphics_card() -> None:
 def test_an_order_says_what_a_mask_shows_where_its_file_name_was_not_sent() -> None:
     files = ((1, "a" * 64), (2, "b" * 64))
     plain = Order("r", 1, "study", Path("/x"), "s", {"file": "/k"}, study="a" * 26, participant="b" * 26, label="x", session="y", files=files)
-    drawn = replace(plain, annotations={2: "lesion"})
+    drawn = replace(plain, said={2: {"annotation": "lesion", "rater": "r1", "labels": {"lesion": 1}, "beside": 1, "session": "m12"}})
     assert order.parse(drawn.as_json()) == drawn and order.parse(plain.as_json()) == plain
-    with pytest.raises(BadOrder):
-        order.parse(replace(plain, annotations={2: "Hansen, Ole"}).as_json())
+    for name in ("annotation", "contrast", "body", "session", "rater", "labels", "beside"):
+        with pytest.raises(BadOrder):
+            order.parse(replace(plain, said={2: {name: "Hansen, Ole"}}).as_json())
+
+
+def test_an_order_carries_what_people_decided_about_protocols() -> None:
+    plain = order.parse(STUDY)
+    decided = replace(plain, corrections={"0" * 32: {"datatype": "perf", "suffix": "asl", "entities": {}, "fields": {}, "context": ["label"], "code": "ok"}})
+    assert order.parse(decided.as_json()) == decided and "corrections" not in plain.as_json()
+    for wrong in ({"Hansen": {}}, {"0" * 32: {"who": "Hansen"}}, {"0" * 32: {"code": "Hansen"}}):
+        with pytest.raises(BadOrder):
+            order.parse(replace(plain, corrections=wrong).as_json())

@@ -146,9 +146,36 @@ def test_a_mask_belongs_to_the_study_that_alone_owns_its_nearest_folder(tmp_path
     assert sorted(len(study.masks) for study in found.studies) == [1, 2]
 
 
-def test_a_mask_without_any_scan_is_refused(tmp_path: Path, sorting: Sorting) -> None:
-    mask(tmp_path / "in" / "lesion.nii.gz")
-    assert codes(sorting()) == {"lesion.nii.gz": "mask_without_scan"}
+def test_nifti_without_any_scan_is_a_visit_that_waits_for_somebody_to_say_whose_it_is(tmp_path: Path, sorting: Sorting) -> None:
+    root = tmp_path / "in"
+    mask(root / "p1" / "ses-1" / "t1.nii.gz")
+    (root / "p1" / "ses-1" / "t1.json").write_text('{"EchoTime": 0.003}')
+    mask(root / "p1" / "ses-2" / "t1.nii")
+    mask(root / "01" / "t1.nii")
+    (root / "letters").mkdir()
+    (root / "letters" / "note.json").write_text("{}")
+    found = sorting()
+    assert codes(found) == {
+        "01/t1.nii": "no_identity",
+        "letters/note.json": "companion_alone",
+        "p1/ses-1/t1.json": "no_identity",
+        "p1/ses-1/t1.nii.gz": "no_identity",
+        "p1/ses-2/t1.nii": "no_identity",
+    }
+    assert sorted((study.whose, len(study.masks), study.participant) for study in found.studies) == [("01", 1, None), ("p1", 3, None)]
+    again = sorting()
+    assert [study.code for study in again.studies] == [study.code for study in found.studies]
+    assert not any(word in json.dumps([study.as_json() for study in found.studies]) for word in ("p1", "ses-1"))
+
+
+def test_nifti_of_somebody_else_is_not_given_to_the_only_scanned_person_nor_to_one_of_two(tmp_path: Path, sorting: Sorting) -> None:
+    root = tmp_path / "in"
+    scan(root / "anna" / "1", study=1)
+    scan(root / "bo" / "1", study=2, PatientID="888888-1111", PatientBirthDate="19880101", PatientName="Holm^Bo")
+    mask(root / "carla" / "t1.nii")
+    found = sorting()
+    assert codes(found)["carla/t1.nii"] == "no_identity"
+    assert [study.masks for study in found.studies if study.files] == [[], []]
 
 
 def test_what_is_no_file_is_never_opened_and_what_is_no_scan_is_refused(tmp_path: Path, sorting: Sorting) -> None:

@@ -44,7 +44,9 @@ def test_an_uncertain_name_goes_out_only_where_a_person_looks(tmp_path: Path, st
     answer = Answer(0, {"verdict": "agreed", "images": [row]}, None)
     series = Series("1.2", 1, tmp_path, files={"1.dcm": 1})
     found: list[Image] = []
-    work: Any = SimpleNamespace(series=[series], all_images=found, steward=steward, place=lambda name: tmp_path / name, each=lambda *_: [answer])
+    order = SimpleNamespace(site="here", keys={}, corrections={}, session="m00")
+    work: Any = SimpleNamespace(series=[series], all_images=found, images=found, steward=steward, order=order)
+    work.place, work.each = lambda name: tmp_path / name, lambda *_: [answer]
     work.withhold = lambda one, word: setattr(one, "withheld", word)
     made.convert(work)
     (one,) = found

@@ -67,10 +67,13 @@ class Door:
             assert told["code"] == code and answer["Content-Type"] == "application/problem+json", told
         return told
 
-    def put_file(self, upload: str, number: int, body: bytes, folder: str = "", status: int = 201, annotation: str = "", **headers: Any) -> Any:
+    def put_file(
+        self, upload: str, number: int, body: bytes, folder: str = "", status: int = 201, annotation: str = "", said: Any = None, **headers: Any
+    ) -> Any:
         digest = base64.b64encode(hashlib.sha256(body).digest()).decode()
         headers = {"HTTP_CONTENT_DIGEST": f"sha-256=:{digest}:", "content_type": "application/octet-stream", **headers}
-        query = f"?{urlencode({'folder': folder, 'annotation': annotation})}" if folder or annotation else ""
+        asked = {name: value for name, value in {"folder": folder, "annotation": annotation, **(said or {})}.items() if value}
+        query = f"?{urlencode(asked)}" if asked else ""
         answer = self.raw("put", f"/uploads/{upload}/files/{number}{query}", body, **headers)
         assert answer.status_code == status, (answer.status_code, answer.content)
         return answer.json()
@@ -146,6 +149,28 @@ class Carried:
         ready = list(Run.objects.filter(kind="study", state="ready"))
         for run in ready:
             self._go(run, make or one_image)
+        return len(ready)
+
+    def really(self, kind: str) -> int:
+        """Carry out every ready run of a kind with the pipeline itself; return how many."""
+        from pipeline import carrier, order
+        from pipeline.isolate import Pool
+        from pipeline.workspace import Workspace
+
+        ready = list(Run.objects.filter(kind=kind, state="ready"))
+        for run in ready:
+            claimed = ledger.claim("test:1:a", run_id=run.pk)
+            assert claimed is not None
+            made, place = runner.make_order(claimed), self.folder / f"{claimed.name}.{claimed.attempt}"
+            place.mkdir(parents=True)
+            with Pool(1) as pool:
+                done = carrier.carry_out(order.parse(made), Workspace(self.folder / f"work-{claimed.attempt}-{claimed.name}", pool), place)
+            for name in ("bids", "review"):
+                (place / name).mkdir(exist_ok=True)
+            done.write(place / "outcome.json")
+            value = outcome.read(place, made)
+            kinds.call(claimed.kind, "publish", claimed, value, place)
+            ledger.commit(claimed, lambda held, value=value, place=place: kinds.call(held.kind, "record", held, value, place))
         return len(ready)
 
     def work(self) -> int:

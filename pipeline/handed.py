@@ -1,0 +1,105 @@
+"""The step that takes what a site handed in as NIfTI: images go the way of converted ones from here on, masks wait for them.
+
+Only a study without any DICOM is such a visit: among DICOM a NIfTI is a mask or nothing, for a second copy of a series would be a second image.
+Geometry is believed as it stands (nobody can check it without DICOM), and the provenance says so: `one_only`, `geometry` "as handed in".
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from pipeline import given, made
+from pipeline.study import CONVERT, Image, Series, Work, part
+
+__all__ = ["images", "names_of", "session_of"]
+
+
+def images(work: Work) -> None:
+    """Make an image of each NIfTI file of a visit without DICOM that is no annotation."""
+    if set(work.rows) - {*work.masks, *work.companions}:
+        return
+    beside = neighbours(work)
+    numbers = list(work.masks)
+    items = [item(work, n, beside.get(n, [])) for n in numbers]
+    for n, one, answer in zip(numbers, items, work.each("handed", "handed", items, CONVERT), strict=True):
+        if Path(one["removed"]).exists():
+            work.removed.append(one["removed"])
+        if answer.death:
+            work.masks.remove(n)
+            work.refuse([n], *part(answer.death))
+        elif not answer.value["drawn"]:
+            work.masks.remove(n)
+            work.all_images.append(image(work, n, beside.get(n, []), one, answer.value))
+    # Runs are numbered by content, so that a second upload of the same files gives the same names.
+    work.all_images.sort(key=lambda one: (one.session, one.series.uid))
+    made.doubt(work)
+
+
+def neighbours(work: Work) -> dict[int, list[int]]:
+    """Number of each NIfTI file -> the small files that lie beside it."""
+    return given.beside({n: names_of(work, n) for n in work.volumes}, {n: names_of(work, n) for n in work.companions}, belonging(work))
+
+
+def item(work: Work, n: int, beside: list[int]) -> dict[str, Any]:
+    """What a child is told of one NIfTI file: paths, hashes, what the sender said, and the files beside it."""
+    others = [{"kind": work.companions[m], "path": str(work.sources[m].path), "sha256": work.rows[m].sha256} for m in beside]
+    said = {name: value for name, value in work.order.said.get(n, {}).items() if name != "session"}
+    out = work.place("handed")
+    return {"path": str(work.sources[n].path), "sha256": work.rows[n].sha256, "name": names_of(work, n), "said": said, "beside": others} | {
+        "out": str(out / f"{n:06d}.nii"),
+        "removed": str(out / f"{n}.json"),
+    }
+
+
+def image(work: Work, n: int, beside: list[int], one: dict[str, Any], value: dict[str, Any]) -> Image:
+    """An image of a NIfTI file. Its files are the NIfTI itself and what was read beside it."""
+    series = Series(str(one["sha256"]), 0, Path(str(one["out"])).parent, facts=value["facts"])
+    numbers = sorted([n, *(m for m in beside if work.companions[m] != "transform")])
+    conversion = {"verdict": "one_only", "geometry": "as handed in", "values": "as handed in", "second": "not_asked", **value["measures"]}
+    row = Image(f"handed/{n:06d}", series, numbers, Path(value["nifti"]), value["sidecar"], value["bval"], value["bvec"], conversion, value["contrast"])
+    row.session = session_of(work, n)
+    return row
+
+
+def session_of(work: Work, n: int) -> str:
+    """The visit of one file: what the order says of it, else the order's."""
+    return str(work.order.said.get(n, {}).get("session") or work.order.session)
+
+
+def names_of(work: Work, n: int) -> str:
+    """Where a file lay, for matching against vocabularies and with other names of the same upload; it goes nowhere."""
+    return work.sources[n].name
+
+
+def belonging(work: Work) -> dict[int, int]:
+    """Number -> number of the file that it belongs to, where the sender said so."""
+    return {n: int(row["beside"]) for n, row in work.order.said.items() if "beside" in row}
+
+
+def dictionary(work: Work, n: int, beside: list[int]) -> dict[str, int]:
+    """What the values of a mask mean: as the sender said, or as a sidecar beside it says (`Labels`, name -> value)."""
+    said = work.order.said.get(n, {}).get("labels")
+    if said:
+        return dict(said)
+    for m in beside:
+        path = work.sources[m].path
+        if work.companions[m] != "sidecar" or path is None:
+            continue
+        try:
+            found = json.loads(path.read_bytes()).get("Labels")
+        except (ValueError, AttributeError, RecursionError, OSError):
+            continue
+        if isinstance(found, dict) and all(isinstance(name, str) and type(value) is int for name, value in found.items()):
+            return found
+    return {}
+
+
+def kin(work: Work, n: int) -> list[str]:
+    """BIDS paths of images that a mask belongs to by its sender's word or by its name: of several on one grid they go first."""
+    own = given.stem(names_of(work, n))
+    told = belonging(work).get(n)
+    stems = {image.bids: given.stem(names_of(work, image.files[0])) for image in work.images if image.key.startswith("handed/")}
+    named = sorted((path for path, word in stems.items() if word and own.startswith(word) and PurePosixPath(path)), key=lambda path: -len(stems[path]))
+    return [image.bids for image in work.images if told in image.files] + named

@@ -1,0 +1,117 @@
+"""What people say that headers do not: of a NIfTI file when it is sent, and of a protocol once an image of it has the wrong name, or none.
+
+Everything said is a word of a closed list or a number, checked here, for whatever is typed freely could be a name. A correction is kept for one site
+and one protocol of one dataset, goes along with every later order of that site, and lets the study it was made on be done again while its originals are there.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from django.db import transaction
+
+from registry.access import policy
+from registry.accounts.models import Dataset, Site, User
+from registry.audit import actions as audit
+from registry.imaging.models import Image
+from registry.intake import matching
+from registry.intake.models import Correction, Study
+from registry.rules import Conflict, Invalid
+
+VISIT = re.compile(r"[a-z0-9]{1,32}", re.ASCII)
+MOST_LABELS = 64
+
+
+def words() -> dict[str, list[str]]:
+    """The lists of words: what a mask shows, what an image is, which part of the body, what the values of a mask may mean."""
+    from bidstree import masks, said  # late: they bring numpy and nibabel, which a web process needs for nothing else
+
+    return {"words": sorted(masks.LABELS), "contrasts": sorted(said.CONTRASTS), "bodies": list(said.BODIES), "meanings": sorted(said.MEANINGS)}
+
+
+def checked(said: Mapping[str, Any]) -> dict[str, Any]:
+    """What a sender says of one file, as it is kept. Raises Invalid for any word that is not on its list.
+
+    said: contrast, body, visit (label), beside (the sender's number of another file), rater (a code), labels (name -> value); empty ones are left out.
+    """
+    given = {name: value for name, value in said.items() if value not in ("", None, {})}
+    if not given:
+        return {}
+    from bidstree import said as lists
+
+    tests = {
+        "contrast": lambda value: value in lists.CONTRASTS,
+        "body": lambda value: value in lists.BODIES,
+        "visit": lambda value: bool(VISIT.fullmatch(value)),
+        "beside": lambda value: type(value) is int and value >= 1,
+        "rater": lambda value: bool(lists.RATER.fullmatch(value)),
+        "labels": lambda value: len(value) <= MOST_LABELS and lists.means(value) and all(type(n) is int and n >= 1 for n in value.values()),
+    }
+    wrong = [name for name, value in given.items() if name not in tests or not tests[name](value)]
+    if wrong:
+        raise Invalid("unknown_word", f"This is no word for {', '.join(sorted(wrong))}.", "GET /annotations lists the words.")
+    return given
+
+
+def parsed_labels(text: str) -> dict[str, int]:
+    """`lesion:1,new:2` as name -> value. Raises Invalid."""
+    pairs = [part.partition(":") for part in text.split(",") if part]
+    if any(not name or not value.isascii() or not value.isdecimal() for name, _, value in pairs) or len({name for name, _, _ in pairs}) < len(pairs):
+        raise Invalid("unknown_word", "This is no dictionary of labels.", "Write it as lesion:1,new:2 in words of GET /annotations.")
+    return {name: int(value) for name, _, value in pairs}
+
+
+def remembered(dataset: Dataset, site: Site) -> dict[str, dict[str, Any]]:
+    """Fingerprint of a protocol -> what was decided about it, for an order of this site."""
+    return dict(Correction.objects.filter(dataset=dataset, site=site).values_list("protocol", "correction"))
+
+
+def correct(actor: User, image: Image, said: Mapping[str, Any]) -> Correction:
+    """Say what the images of this one's protocol are; later uploads of the site know it. While originals are there, the image's study is done again.
+
+    said: datatype, suffix, entities, fields, context, code, as `bidstree.corrections.Correction`. An image that waits for a steward under a name that is
+    now known to be wrong is refused. Raises Denied, Invalid for what BIDS has no name for, Conflict where the protocol is not known or the image is decided.
+    """
+    policy.require(actor, "contribute", image.visit.participant)
+    row = _parsed(said)
+    told = image.provenance.get("contrast") or {}
+    protocol = str(told.get("protocol") or "")
+    if not re.fullmatch(r"[0-9a-f]{32}", protocol):
+        raise Conflict("protocol_unknown", "This image does not tell its protocol.", "A NIfTI file is named when it is sent: send it again with its contrast.")
+    with transaction.atomic():
+        image = Image.objects.select_for_update(of=("self",)).select_related("visit__participant__dataset", "visit__participant__site").get(pk=image.pk)
+        if image.state in (Image.State.ACCEPTED, Image.State.WITHDRAWN):
+            raise Conflict("image_decided", "This image was decided already.", "Look at its state.")
+        person = image.visit.participant
+        kept, _ = Correction.objects.update_or_create(
+            dataset=person.dataset, site=person.site, protocol=protocol, defaults={"correction": row, "by": actor.email}
+        )
+        if image.state == Image.State.PROPOSED:
+            image.state, image.reason = Image.State.REFUSED, "The site says that this is another contrast."
+            image.save(update_fields=["state", "reason"])
+        again = _again(image)
+        audit.write(actor, "contrast.correct", f"image:{image.pk}", dataset=person.dataset, protocol=protocol, again=again)
+    return kept
+
+
+def _parsed(said: Mapping[str, Any]) -> dict[str, Any]:
+    from bidstree import corrections
+    from bidstree.errors import BidsError
+
+    try:
+        row = asdict(corrections.parse(dict(said)))
+    except BidsError as error:
+        raise Invalid(error.code, error.reason, error.advice) from None
+    return row | {"context": list(row["context"])}
+
+
+def _again(image: Image) -> bool:
+    """Whether the image's study could be sent to the pipeline once more."""
+    study = Study.objects.select_for_update(of=("self",)).select_related("upload__dataset", "participant").filter(pk=image.study_id).first()
+    if study is None or study.state != Study.State.RECORDED or study.wiped_at or study.upload.wiped_at:
+        return False
+    matching.again(study)
+    return True

@@ -1,0 +1,183 @@
+"""A visit that a site holds as NIfTI alone goes the whole way: named, cleaned, with its masks, or refused before a byte of voxels is unpacked."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from bidstree import check, dataset
+from deid.pseudonyms import keys_from_file, new_key
+from pipeline.isolate import Pool
+from pipeline.order import Order
+from pipeline.outcome import Outcome
+from pipeline.steps import run_study
+from pipeline.workspace import Workspace
+
+AFFINE = np.diag([1.0, 1.0, 2.0, 1.0])
+SHAPE = (32, 30, 20)
+WHO = "Vestergaard Solveig"
+
+
+def tissue(seed: int, shape: tuple[int, ...] = SHAPE) -> Any:
+    """The inside of a neck: nothing but tissue, so that there is no face to take."""
+    return (600 + np.random.default_rng(seed).normal(0, 40, shape)).astype(np.int16)
+
+
+def marked(*places: int, shape: tuple[int, ...] = SHAPE) -> Any:
+    data = np.zeros(shape, np.uint8)
+    for n, at in enumerate(places, 1):
+        data[at : at + 4, 10:14, 8:12] = n
+    return data
+
+
+def write(path: Path, data: Any, affine: Any = AFFINE, **header: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = nib.Nifti1Image(data, affine)
+    for name, text in header.items():
+        image.header[name] = text.encode()
+    if header:
+        image.header.extensions.append(nib.nifti1.Nifti1Extension("comment", WHO.encode()))
+    raw = image.to_bytes()
+    if path.name.endswith(".gz"):
+        with path.open("wb") as sink, gzip.GzipFile(filename=f"{WHO}.nii", mode="wb", fileobj=sink) as packed:
+            packed.write(raw)
+    else:
+        path.write_bytes(raw)
+    return path
+
+
+Handing = Callable[..., tuple[Outcome, Path]]
+
+
+@pytest.fixture
+def handing(tmp_path: Path, pool: Pool) -> Handing:
+    """Takes files with what is said of each (by name), as a carrier takes an order; the outcome and the folder of products."""
+    new_key(tmp_path / "key")
+
+    def run(said: dict[str, dict[str, Any]], steward: bool = True) -> tuple[Outcome, Path]:
+        root = tmp_path / "in"
+        names = sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
+        number = {name: n for n, name in enumerate(names, 1)}
+        files = tuple((n, hashlib.sha256((root / name).read_bytes()).hexdigest()) for name, n in number.items())
+        told = {number[name]: {key: number[value] if key == "beside" else value for key, value in row.items()} for name, row in said.items()}
+        codes, pseudonyms = keys_from_file(tmp_path / "key")
+        who = {"study": pseudonyms.study_code("handed"), "participant": codes.code("s", "", "A-1"), "label": "p1", "session": "m00"}
+        order = Order("r", 1, "study", root, "s", {"file": str(tmp_path / "key")}, files=files, said=told, **who)  # type: ignore[arg-type]
+        result = tmp_path / f"result{len(list(tmp_path.glob('result*')))}"
+        outcome = run_study(order, Workspace(tmp_path / "work", pool), result, steward=steward)
+        return outcome, result / "bids"
+
+    return run
+
+
+def verdicts(outcome: Outcome) -> list[str]:
+    return [row["code"] for row in outcome.as_json()["files"]]
+
+
+def test_two_visits_with_masks_of_two_raters_become_a_valid_dataset_without_a_word_of_the_site(tmp_path: Path, handing: Handing) -> None:
+    root = tmp_path / "in"
+    write(root / "1", tissue(1), descrip=WHO, aux_file=WHO[:20], db_name="SOLVEIG")
+    (root / "2").write_text(json.dumps({"EchoTime": 0.1, "PatientName": WHO, "InstitutionName": "Odense", "ProtocolName": WHO, "MagneticFieldStrength": 3}))
+    write(root / "3.gz", tissue(2))
+    write(root / "4", marked(5))
+    write(root / "5", marked(6))
+    write(root / "6", marked(5, 15))
+    said: dict[str, dict[str, Any]] = {
+        "1": {"contrast": "FLAIR", "body": "CSPINE"},
+        "2": {"beside": "1"},
+        "3.gz": {"contrast": "T1wGd", "body": "CSPINE", "session": "m12"},
+        "4": {"annotation": "lesion", "rater": "r1", "beside": "1"},
+        "5": {"annotation": "lesion", "rater": "r2", "beside": "1"},
+        "6": {"annotation": "cord", "labels": {"C3": 1, "C4": 2}, "session": "m12"},
+    }
+    outcome, bids = handing(said)
+    assert verdicts(outcome) == ["ok"] * 6, outcome.as_json()["files"]
+    flair, later = "sub-p1/ses-m00/anat/sub-p1_ses-m00_acq-cspine_FLAIR", "sub-p1/ses-m12/anat/sub-p1_ses-m12_acq-cspine_ce-gadolinium_T1w"
+    assert {image["bids"] for image in outcome.images} == {f"{flair}.nii.gz", f"{later}.nii.gz"}
+    assert json.loads((bids / f"{flair}.json").read_text()) == {"BodyPart": "CSPINE", "Defaced": False, "EchoTime": 0.1, "MagneticFieldStrength": 3}
+    drawn = {path.name for path in (bids / "derivatives").rglob("*.nii.gz")}
+    stem = "sub-p1_ses-m00_acq-cspine_space-FLAIR_label-lesion"
+    assert {f"{stem}_desc-{rater}_mask.nii.gz" for rater in ("r1", "r2", "majority")} <= drawn and f"{stem}_desc-staple_probseg.nii.gz" in drawn
+    agreement = json.loads(next((bids / "derivatives").rglob("*desc-majority_mask.json")).read_text())["Agreement"]
+    assert agreement["Dice"] == {"r1 r2": 0.75}
+    labels = json.loads(next((bids / "derivatives").rglob("*_dseg.json")).read_text())
+    assert labels["Labels"] == {"C3": 1, "C4": 2} and labels["Sources"] == [f"bids:raw:{later}.nii.gz"]
+    for path in bids.rglob("*"):
+        raw = path.read_bytes() if path.is_file() else b""
+        assert b"olveig" not in (gzip.decompress(raw) if path.name.endswith(".gz") else raw) and (raw[:2] != b"\x1f\x8b" or raw[3] == 0)
+    dataset.assemble([bids], tmp_path / "whole", {"Name": "Handed in"})
+    assert check.validate(tmp_path / "whole").errors == 0
+
+
+def test_a_mask_over_two_visits_comes_with_both_images(tmp_path: Path, handing: Handing) -> None:
+    root = tmp_path / "in"
+    still = "#Insight Transform File V1.0\n#Transform 0\nTransform: AffineTransform_double_3_3\nParameters: 1 0 0 0 1 0 0 0 1 {} 0 0\nFixedParameters: 0 0 0\n"
+    before = tissue(3, (40, 40, 20))
+    write(root / "1", before)
+    write(root / "2", np.roll(before, 1, axis=0))
+    (root / "3").write_text(still.format(0))
+    (root / "4").write_text(still.format(-1))
+    grid = AFFINE.copy()
+    grid[:3, 3] = (4, 4, 4)
+    write(root / "5", marked(8, shape=(30, 30, 15)), grid)
+    said: dict[str, dict[str, Any]] = {"1": {"contrast": "FLAIR"}, "2": {"contrast": "FLAIR", "session": "m12"}, "3": {"beside": "1"}, "4": {"beside": "2"}}
+    outcome, bids = handing(said | {"5": {"annotation": "lesion"}})
+    assert verdicts(outcome) == ["ok"] * 5, outcome.as_json()["files"]
+    (mask,) = (bids / "derivatives").rglob("*_mask.json")
+    assert json.loads(mask.read_text())["Sources"] == [f"bids:raw:sub-p1/ses-{m}/anat/sub-p1_ses-{m}_FLAIR.nii.gz" for m in ("m00", "m12")]
+    assert len(list((bids / "derivatives").rglob("*space-common_desc-aligned_FLAIR.nii.gz"))) == 2
+
+
+@pytest.mark.parametrize(
+    ("spoil", "code"),
+    [
+        (lambda raw: raw[:80] + b"\0\0\0\0" + raw[84:], "nifti_refused"),  # a voxel edge of zero
+        (lambda raw: raw[:42] + (30000).to_bytes(2, "little") * 3 + raw[48:], "nifti_refused"),  # 27 billion voxels
+        (lambda raw: raw[:280] + b"\0" * 48 + raw[328:], "nifti_refused"),  # a singular affine
+        (lambda raw: raw[:2000], "nifti_refused"),  # half a file
+    ],
+)
+def test_what_cannot_be_a_scan_is_refused_and_its_neighbour_goes_on(tmp_path: Path, handing: Handing, spoil: Callable[[bytes], bytes], code: str) -> None:
+    root = tmp_path / "in"
+    whole = write(root / "1", tissue(4)).read_bytes()
+    (root / "2").write_bytes(spoil(whole))
+    outcome, _ = handing({"1": {"contrast": "T2w", "body": "CSPINE"}, "2": {"contrast": "T1w", "body": "CSPINE"}})
+    assert verdicts(outcome) == ["ok", code]
+
+
+def test_a_word_that_the_sidecar_contradicts_is_for_a_person_and_where_nobody_looks_it_stays_here(tmp_path: Path, handing: Handing) -> None:
+    root = tmp_path / "in"
+    write(root / "1", tissue(5))
+    (root / "2").write_text(json.dumps({"ScanningSequence": "SE", "EchoTime": 0.09, "RepetitionTime": 5.0, "MRAcquisitionType": "2D"}))
+    said = {"1": {"contrast": "T1w", "body": "CSPINE"}, "2": {"beside": "1"}}
+    (image,) = handing(said)[0].images
+    assert image["contrast"]["review"] and ["anat", "T2w", 0.93] in [list(one) for one in image["contrast"]["candidates"]]
+    assert verdicts(handing(said, steward=False)[0])[0] == "contrast_unsure"
+
+
+@pytest.mark.parametrize(("labels", "code"), [({"lesion": 1, "new": 2}, "ok"), ({"lesion": 1}, "labels_unknown"), ({}, "labels_unknown")])
+def test_a_mask_with_several_values_says_what_they_mean(tmp_path: Path, handing: Handing, labels: dict[str, int], code: str) -> None:
+    root = tmp_path / "in"
+    write(root / "1", tissue(6))
+    write(root / "2", marked(4, 20))
+    assert (
+        verdicts(handing({"1": {"contrast": "T2w", "body": "CSPINE"}, "2": {"annotation": "lesion", **({"labels": labels} if labels else {})}})[0])[1] == code
+    )
+
+
+def test_a_fourth_axis_is_that_of_volumes_or_of_labels(tmp_path: Path, handing: Handing) -> None:
+    root = tmp_path / "in"
+    write(root / "1", tissue(7))
+    write(root / "2", np.stack([marked(4), marked(20)], axis=-1))
+    outcome, bids = handing({"1": {"contrast": "T2w", "body": "CSPINE"}, "2": {"annotation": "lesion", "labels": {"new": 1, "enlarging": 2}}})
+    assert verdicts(outcome) == ["ok", "ok"]
+    (beside,) = (bids / "derivatives").rglob("*_probseg.json")
+    assert json.loads(beside.read_text())["LabelMap"] == ["new", "enlarging"]
