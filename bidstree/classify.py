@@ -50,6 +50,7 @@ class Contrast:
     fields: dict[str, Any] = field(default_factory=dict)
     candidates: tuple[tuple[str, str, float], ...] = ()
     context: tuple[str, ...] = ()  # ASL: what each volume is, for aslcontext.tsv
+    derived: str = ""  # computed by the scanner from others: its `desc-` under derivatives/scanner
 
     @property
     def review(self) -> bool:
@@ -174,8 +175,12 @@ _MAP_CODES = frozenset(
 
 
 def _other_map(m: Look) -> Guess | None:
-    swi = bool(m.image_type & {"SWI", "MINIP", "MNIP"}) or m.says(r" (min ?ip|mip|mnip)\b")
-    if "DERIVED" in m.image_type and (m.image_type & _MAP_CODES or swi):
+    least = bool(m.image_type & {"MINIP", "MNIP"}) or m.says(r" (min ?ip|mip|mnip)\b")
+    swi = bool(m.image_type & {"SWI"}) or (least and m.says(r" (swi|swan|suscept\w*|venobold|swip)"))
+    if "DERIVED" in m.image_type and swi:
+        what = "minip" if least else "processed"
+        return Guess("anat", "T2starw", 0.9, f"a susceptibility image that the scanner made ({what})", {"acq": "swi"}, derived=what)
+    if "DERIVED" in m.image_type and (m.image_type & _MAP_CODES or least):
         return Guess("", "", 0.95, "image type", code="derived_map")
     return None
 
@@ -222,7 +227,7 @@ def _dress(m: Look, best: Guess, candidates: tuple[tuple[str, str, float], ...])
     if m.component != "mag" and best.datatype != "fmap" and "part" in allowed:
         entities["part"] = m.component
         fields["Units"] = "arbitrary" if m.component == "phase" else None
-    elif entities.get("acq") == "swi" and "part" in allowed:
+    elif entities.get("acq") == "swi" and "part" in allowed and not best.derived:
         entities["part"] = "mag"
     if best.datatype == "fmap" and best.suffix == "fieldmap":
         fields["Units"] = "Hz"
@@ -239,7 +244,7 @@ def _dress(m: Look, best: Guess, candidates: tuple[tuple[str, str, float], ...])
             fields["ContrastBolusIngredient"] = "GADOLINIUM"
             fields["MinutesSinceInjection"] = m.since if m.since is not None and m.since >= 0 else None
     fields = {key: value for key, value in fields.items() if value is not None}
-    return Contrast(best.datatype, best.suffix, entities, round(sure, 2), why, fields=fields, candidates=candidates)
+    return Contrast(best.datatype, best.suffix, entities, round(sure, 2), why, fields=fields, candidates=candidates, derived=best.derived)
 
 
 def together(answers: Sequence[Contrast], sidecars: Sequence[Mapping[str, Any]]) -> list[Contrast]:

@@ -202,10 +202,10 @@ def _keep(evidence: Evidence, opinion: second.Opinion | None, said: str, out: Pa
         measures |= {"second_corner_mm": round(opinion.corner_mm, 4), "second_correlation": round(opinion.correlation or 0.0, 6)}
         measures |= {"second_scale": opinion.scale, "second_flipped": opinion.axes_flipped}
     measures["verdict"] = judge(evidence, said, alone=opinion is not None)
-    if towards := _towards(evidence.nifti, sidecar):
-        measures["phase_encoding"] = towards
     nifti = moved[".nii"]
     assert nifti is not None
+    if towards := _towards(nifti, sidecar):
+        measures["phase_encoding"] = towards
     files = tuple(sorted({placing.frame.file for placing in evidence.placings}, key=str))
     return Converted(nifti, sidecar, moved[".bval"], moved[".bvec"], measures, files)
 

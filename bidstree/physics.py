@@ -21,7 +21,10 @@ T1_CSF = 4.3
 
 @dataclass(frozen=True)
 class Guess:
-    """One answer: BIDS datatype and suffix (or a `code` when BIDS has no raw name for it), how sure (0..1), why, and entities that follow."""
+    """One answer: BIDS datatype and suffix (or a `code` when BIDS has no raw name for it), how sure (0..1), why, and entities that follow.
+
+    `derived`: the `desc-` of what the scanner computed from others and is worth keeping, under derivatives/scanner; empty for what it measured.
+    """
 
     datatype: str
     suffix: str
@@ -29,6 +32,7 @@ class Guess:
     why: str
     entities: dict[str, str | int] = field(default_factory=dict)
     code: str = "ok"
+    derived: str = ""
 
 
 def null_time(tr: float, t1: float = T1_CSF) -> float:

@@ -24,7 +24,7 @@ Marked = dict[tuple[str, str, str], list[str]]
 
 def masks(work: Work) -> None:
     """Tie each mask to the image it was drawn on; then write what raters say together."""
-    images = {image.bids: image for image in work.images}
+    images = {image.bids: image for image in work.images if not image.contrast.get("derived")}
     beside = handed.neighbours(work)
     out = work.place("masks")
     items = [item(work, n, images, beside.get(n, []), out) for n in work.masks]

@@ -38,8 +38,10 @@ def names(work: Work) -> None:
             work.withhold(image, image.withheld or verdict(error.code, error.reason, error.advice))
             continue
         named.append((image, one))
-    for (image, _), final in zip(named, bids_names.number_runs([one for _, one in named]), strict=True):
-        image.bids = final.path().as_posix()
+    for desc in sorted({str(image.contrast.get("derived") or "") for image, _ in named}):
+        mine = [(image, one) for image, one in named if (image.contrast.get("derived") or "") == desc]
+        for (image, _), final in zip(mine, bids_names.number_runs([one for _, one in mine]), strict=True):
+            image.bids = (bids_names.derived(final.path(), desc) if desc else final.path()).as_posix()
     write(work)
 
 
@@ -70,8 +72,9 @@ def beside(work: Work) -> None:
     for session in {image.session for image in images}:
         links |= fieldmaps.link([fieldmaps.scan(image.bids, image.series.number, image.sidecar) for image in images if image.session == session])
     for image in images:
-        fields = image.sidecar | image.contrast["fields"] | links.get(image.bids, {}) | {"Defaced": image.zone is not None}
-        write_json(work.bids / (image.bids.removesuffix(".nii.gz") + ".json"), sidecar.clean(fields))
+        fields = sidecar.clean(image.sidecar | image.contrast["fields"] | links.get(image.bids, {}) | {"Defaced": image.zone is not None})
+        fields |= {"SkullStripped": False} if image.contrast.get("derived") else {}
+        write_json(work.bids / (image.bids.removesuffix(".nii.gz") + ".json"), fields)
 
 
 def add(work: Work, image: Image, extension: str) -> Path:

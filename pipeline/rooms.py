@@ -101,7 +101,7 @@ def pixels(item: dict[str, Any]) -> list[dict[str, Any]]:
 
 def convert(item: dict[str, Any]) -> dict[str, Any]:
     """Convert one series and say what each image is. item: folder, out, facts, site, keys, corrections (fingerprint -> what a person decided)."""
-    from bidstree import classify
+    from bidstree import classify, colour
     from bidstree import convert as room
 
     done = room.series(Path(item["folder"]), Path(item["out"]))
@@ -112,6 +112,7 @@ def convert(item: dict[str, Any]) -> dict[str, Any]:
     kinds = classify.together(kinds, [image.sidecar for image in done.images])
     kinds = classify.directed(kinds, [str(image.measures.get("phase_encoding", "")) for image in done.images])
     for one, kind in zip(done.images, kinds, strict=True):
+        colour.unpack(one.nifti)
         contrast = corrected(kind, one.sidecar, int(one.measures.get("volumes", 1)), item)
         paths = {"nifti": str(one.nifti), "bval": str(one.bval) if one.bval else None, "bvec": str(one.bvec) if one.bvec else None}
         images.append({**paths, "sidecar": one.sidecar, "measures": one.measures, "files": [path.name for path in one.files], "contrast": contrast})
@@ -131,7 +132,7 @@ def corrected(kind: Any, sidecar: dict[str, Any], volumes: int, item: dict[str, 
 
 def told(kind: Any) -> dict[str, Any]:
     """A `bidstree.classify.Contrast` as JSON."""
-    names = ("datatype", "suffix", "entities", "confidence", "words", "code", "fields", "candidates", "review", "context")
+    names = ("datatype", "suffix", "entities", "confidence", "words", "code", "fields", "candidates", "review", "context", "derived")
     return {name: getattr(kind, name) for name in names}
 
 

@@ -118,7 +118,15 @@ def test_localizers_captures_and_projections_are_kept_out() -> None:
     assert classify.contrast({}, {"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}).code == "localizer"
     assert classify.contrast({}, {"SeriesDescription": "AAHead_Scout"}).code == "localizer"
     assert classify.contrast({}, {"Modality": "OT"}).code == "secondary_capture"
-    assert classify.contrast({}, {"ImageType": ["DERIVED", "SECONDARY", "MINIP"], "SeriesDescription": "mIP SWI"}).code == "derived_map"
+    assert classify.contrast({}, {"ImageType": ["DERIVED", "SECONDARY", "MINIP"], "SeriesDescription": "mIP TOF"}).code == "derived_map"
+
+
+def test_what_the_scanner_made_of_susceptibility_is_kept_apart_from_what_it_measured() -> None:
+    for kinds, words, desc in ((["M", "MNIP"], "mIP SWI", "minip"), (["M", "SWI"], "SWI images", "processed")):
+        answer = classify.contrast({}, {"ImageType": ["DERIVED", "PRIMARY", *kinds], "SeriesDescription": words})
+        assert (answer.suffix, answer.entities, answer.derived, answer.review) == ("T2starw", {"acq": "swi"}, desc, False)
+    raw = names.path("p", "m", "anat", "T2starw", {"acq": "swi", "run": 2}, ".nii.gz")
+    assert names.derived(raw, "minip").as_posix() == "derivatives/scanner/sub-p/ses-m/anat/sub-p_ses-m_acq-swi_run-2_desc-minip_T2starw.nii.gz"
     assert classify.contrast({}, {}).code == "contrast_unknown"
 
 
