@@ -11,6 +11,7 @@ import secrets
 import shutil
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,7 @@ def open_release(dataset: Dataset, by: str, changes: str) -> Release:
 def assemble(release: Release, beat: Beat) -> None:
     """Write down who and what is in a release, their facts into the store first. Idempotent while it is `freezing`."""
     people = may_be_in(release.dataset)
-    header = tree.header_of(release.dataset, release.version)
+    header = tree.header_of(release.dataset, release.version, _history(release))
     told: dict[Any, dict[str, Any]] = {}
     facts: list[ReleaseParticipant] = []
     files: list[ReleaseFile] = []
@@ -83,6 +84,12 @@ def assemble(release: Release, beat: Beat) -> None:
         ReleaseParticipant.objects.bulk_create(facts, batch_size=BATCH)
         ReleaseFile.objects.bulk_create(files, batch_size=BATCH)
         Release.objects.filter(pk=release.pk).update(manifest=header)
+
+
+def _history(release: Release) -> list[tuple[str, date, str]]:
+    """Version, day and changes of this release and of those before it that were given out, newest first."""
+    before = Release.objects.filter(dataset=release.dataset, number__lt=release.number, state=Release.State.VALIDATED).order_by("-number")
+    return [(one.version, one.created_at.date(), one.changes) for one in (release, *before)]
 
 
 def _facts(person: Participant, images: Iterable[Image]) -> dict[str, Any]:

@@ -12,11 +12,13 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 from bidstree import dataset, tables
 from bidstree.names import EDITION
+from pipeline.outcome import versions
 from registry.accounts.models import Dataset
 from registry.clinical import dictionary
 from registry.clinical.models import ClinicalRecord
@@ -89,7 +91,8 @@ def shared(header: Mapping[str, Any], everybody: Sequence[Mapping[str, Any]], de
     ]
     entries = [
         _entry("dataset_description.json", dataset.dump(_description(header)).encode()),
-        _entry("README", README.format(**header).encode()),
+        _entry("README", _readme(header).encode()),
+        *([_entry("CHANGES", header["changes"].encode())] if header.get("changes") else []),
         *_table("participants", tables.participants(rows, BANDS)),
     ]
     entries += _phenotype(everybody)
@@ -117,9 +120,19 @@ def _table(stem: str, table: tables.Table, participant: Participant | None = Non
     return [_entry(f"{stem}.tsv", table.tsv.encode(), participant), _entry(f"{stem}.json", table.json().encode(), participant)]
 
 
-def header_of(source: Dataset, version: str) -> dict[str, str]:
-    """What the dataset's own files say about it, frozen with the release."""
-    return {"name": source.name, "description": source.description, "licence": source.licence, "version": version, "slug": source.slug}
+def header_of(source: Dataset, version: str, history: Iterable[tuple[str, date, str]] = ()) -> dict[str, str]:
+    """What the dataset's own files say about it, frozen with the release. `history`: version, day and changes of each release so far, newest first."""
+    told = {"name": source.name, "description": source.description, "licence": source.licence, "version": version, "slug": source.slug}
+    entries = [f"{number} {day.isoformat()}\n\n  - {' '.join(text.split()) or 'Images accepted since the release before.'}\n" for number, day, text in history]
+    tools = versions()
+    made = {name: tools[name] for name in ("myelin", "dcm2niix") if name in tools}
+    return told | {"terms": source.terms, "changes": "\n".join(entries), **{f"version_{name}": text for name, text in made.items()}}
+
+
+def _readme(header: Mapping[str, Any]) -> str:
+    """The README, with the dataset's terms of use where it has some."""
+    terms = str(header.get("terms") or "").strip()
+    return README.format(**header) + (f"\nTerms of use:\n\n{terms}\n" if terms else "")
 
 
 def _description(header: Mapping[str, Any], derivative: str = "") -> dict[str, Any]:
@@ -127,7 +140,10 @@ def _description(header: Mapping[str, Any], derivative: str = "") -> dict[str, A
         "Name": header["name"] + (f": {derivative}" if derivative else ""),
         "BIDSVersion": EDITION,
         "DatasetType": "derivative" if derivative else "raw",
-        "GeneratedBy": [{"Name": "myelin"}],
+        "GeneratedBy": [
+            {"Name": name, **({"Version": header[f"version_{name}"]} if f"version_{name}" in header else {})}
+            for name in ("myelin", *(["dcm2niix"] if "version_dcm2niix" in header and not derivative else []))
+        ],
     }
     if derivative:  # `bids:raw:sub-…` in a sidecar leads from the derivative to the images two folders up
         told["DatasetLinks"] = {"raw": "../.."}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -58,7 +59,7 @@ def test_the_same_people_give_the_same_bytes(house: Any, carried: Any) -> None:
     first, second = frozen(house, carried), frozen(house, carried)
     assert (first.number, second.number) == (1, 2)
     differing = set(rows_of(first)) ^ set(rows_of(second))
-    assert {path for path, _ in differing} == {"README"}  # which says the number
+    assert {path for path, _ in differing} == {"README", "CHANGES"}  # which say the number
     rebuilt = [(entry.path, entry.part().digest, entry.part().bytes) for entry in freezing.entries(first)]
     assert freezing.digest(rebuilt) == first.sha256
     edss = next(entry.text for entry in freezing.entries(first) if entry.path == "phenotype/edss_m00.tsv")
@@ -186,3 +187,20 @@ def test_derivatives_get_a_description_of_their_own(house: Any, carried: Any) ->
     entries = tree.shared({"name": "N", "description": "", "licence": "CC0", "version": "1", "slug": "n"}, [], ["annotations"])
     assert [entry.path for entry in entries if entry.path.startswith("derivatives")] == ["derivatives/annotations/dataset_description.json"]
     assert all(hashlib.sha256(entry.text or b"").hexdigest() == entry.sha256 for entry in entries)
+
+
+def test_a_release_says_what_changed_what_made_it_and_on_what_terms(house: Any) -> None:
+    house.image(house.person())
+    house.dataset.terms = "Only for research."
+    house.dataset.save()
+    for changes in ("first people", ""):
+        release = freezing.open_release(house.dataset, "test", changes)
+        freezing.assemble(release, lambda: None)
+        release.refresh_from_db()
+        release = freezing.close(release, {"errors": 0, "warnings": 0, "findings": {}})
+    texts = {entry.path: (entry.text or b"").decode() for entry in freezing.entries(release)}
+    day = release.created_at.date().isoformat()
+    assert texts["CHANGES"] == f"1.1.0 {day}\n\n  - Images accepted since the release before.\n\n1.0.0 {day}\n\n  - first people\n"
+    assert "Only for research." in texts["README"]
+    made = {row["Name"]: row.get("Version") for row in json.loads(texts["dataset_description.json"])["GeneratedBy"]}
+    assert set(made) == {"myelin", "dcm2niix"} and all(made.values())
