@@ -99,19 +99,25 @@ class Registry:
     def open_upload(self, dataset: str, site: str) -> Upload:
         return record(Upload, self.wire.post("/uploads", {"dataset": dataset, "site": site}))
 
-    def put_file(self, upload: str, number: int, data: bytes | Callable[[], BinaryIO], digest: bytes, folder: str = "", annotation: str = "") -> str:
+    def put_file(
+        self, upload: str, number: int, data: bytes | Callable[[], BinaryIO], digest: bytes, folder: str = "", said: Mapping[str, str] | None = None
+    ) -> str:
         """Send one file's bytes (or what opens them) with their SHA-256 `digest` (RFC 9530); returns the SHA-256 the registry saw, in hex.
 
-        `annotation`: what a mask shows, one of `annotations()`; file names are never sent.
+        `said`: what goes along instead of its name, in words of `lists()`: annotation, contrast, body, visit, beside, rater, labels.
         """
         headers = {"Content-Type": "application/octet-stream", "Content-Digest": f"sha-256=:{b64encode(digest).decode()}:"}
-        query = {name: value for name, value in (("folder", folder), ("annotation", annotation)) if value}
+        query = {name: value for name, value in {"folder": folder, **(said or {})}.items() if value}
         answer = self.wire.send("PUT", f"/uploads/{upload}/files/{number}", data=data, headers=headers, params=query).json()
         return str(answer["sha256"])
 
-    def annotations(self) -> list[str]:
-        """The words that say what a mask shows."""
-        return [str(word) for word in self.wire.get("/annotations")["words"]]
+    def lists(self) -> dict[str, list[str]]:
+        """The words that say what a file is: `words` (of masks), `contrasts`, `bodies`, `meanings` (of the values of a mask)."""
+        return {str(name): [str(word) for word in words] for name, words in self.wire.get("/annotations").items()}
+
+    def correct(self, image: str, **said: Any) -> dict[str, Any]:
+        """Say what the images of this one's protocol are (datatype, suffix, entities, fields, context, code); later uploads of the site know it."""
+        return dict(self.wire.post(f"/images/{image}/contrast", said))
 
     def complete_upload(self, upload: str, count: int, total: int) -> Upload:
         return record(Upload, self.wire.post(f"/uploads/{upload}/complete", {"count": count, "bytes": total}))

@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from client import package, upload
+from client import package, said, upload
 from client.api import Registry, sign_in, wait_for
 from client.desk import Desk, upload_key
 from client.errors import ClientError, Unreachable, Usage
@@ -96,7 +96,9 @@ class Command:
                 upload.write_names(entries, Path(self.args.names))
             id = self.args.resume or self.desk.upload_of(key) or registry.open_upload(self.args.dataset, self.args.site).id
             self.desk.remember_upload(key, id)
-            sent = upload.hand_in(registry, id, entries, threads=self.args.threads, progress=self.bars.show)
+            table = said.read(Path(self.args.said)) if self.args.said else None
+            base = folder.parent if folder.is_file() else folder
+            sent = upload.hand_in(registry, id, entries, folder=base, table=table, threads=self.args.threads, progress=self.bars.show)
         self.desk.remember_upload(key, None)
         text = f"{len(entries)} files are with the registry ({sent.sent} sent, {sent.skipped} were there). Upload {id}."
         return self.answer({"upload": id, "files": len(entries), "sent": sent.sent, "skipped": sent.skipped}, text)
@@ -239,6 +241,7 @@ def parser() -> argparse.ArgumentParser:
     send.add_argument("--site", required=True)
     send.add_argument("--resume", metavar="UPLOAD", help="go on with this upload (found again by itself on the same desk)")
     send.add_argument("--names", metavar="FILE", help="write number -> path for your own eyes; the registry answers with numbers")
+    send.add_argument("--said", metavar="CSV", help="what is said of files: path, and any of visit, contrast, body, annotation, rater, labels, beside")
     send.add_argument("--threads", type=int, default=4)
     status = command("status", Command.status)
     status.add_argument("upload")

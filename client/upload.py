@@ -1,16 +1,15 @@
 """Handing in a folder: hash everything first, then send file by file; what already arrived is never sent again.
 
 Files are numbered by sorted path, folders by their place in their parent, and no name is ever sent: a name can identify. The registry keeps what
-arrived under its number and hash, so going on after a broken line needs nothing but the same folder and the upload's id. Of the name of a NIfTI file
-one word may go along, if it is on the registry's own list of what masks show ("lesion").
+arrived under its number and hash, so going on after a broken line needs nothing but the same folder and the upload's id. What goes along with a file
+instead of its name is in `client.said`.
 """
 
 from __future__ import annotations
 
 import csv
 import hashlib
-import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from threading import local
 from client.api import Registry
 from client.errors import Broken, Refused, Usage
 from client.records import Upload
+from client.said import Table, is_nifti, of
 
 CHUNK = 1 << 20
 Progress = Callable[[str, int, int], None]
@@ -87,15 +87,26 @@ def hash_file(path: Path) -> tuple[bytes, int]:
     return total.digest(), size
 
 
-def hand_in(registry: Registry, upload: str, entries: list[Entry], *, threads: int = 4, progress: Progress = quiet) -> Sent:
-    """Send what the registry does not have yet into an open upload, and close it.
+def hand_in(
+    registry: Registry,
+    upload: str,
+    entries: list[Entry],
+    *,
+    folder: Path | None = None,
+    table: Table | None = None,
+    threads: int = 4,
+    progress: Progress = quiet,
+) -> Sent:
+    """Send what the registry does not have yet into an open upload, and close it. `folder`, `table`: where files lie, and what is said of them by path.
 
     Raises Broken (file_changed) when a file is no longer what was hashed; Refused and Unreachable as they come: what arrived stays, call again to go on.
     """
     there = {f.number: f.sha256 for f in registry.upload_files(upload)}
     missing = [e for e in entries if there.get(e.number) != e.sha256]
     done = len(entries) - len(missing)
-    words = registry.annotations() if any(is_nifti(e.path) for e in missing) else []
+    paths = {e.number: e.path for e in entries}
+    lists = registry.lists() if table or any(is_nifti(e.path) for e in missing) else {}
+    told = of(folder or Path("/"), paths, lists, table) if lists else {}
     mine = local()
     lines: list[Registry] = []
 
@@ -103,7 +114,7 @@ def hand_in(registry: Registry, upload: str, entries: list[Entry], *, threads: i
         if not hasattr(mine, "registry"):
             mine.registry = registry.twin()
             lines.append(mine.registry)
-        send_one(mine.registry, upload, entry, shown(entry.path, words))
+        send_one(mine.registry, upload, entry, told.get(entry.number, {}))
 
     with ExitStack() as after, ThreadPoolExecutor(threads) as pool:
         after.callback(hang_up, lines)
@@ -137,21 +148,10 @@ def finished(pool: ThreadPoolExecutor, work: Callable[[Entry], None], items: Ite
             future.cancel()
 
 
-def is_nifti(path: Path) -> bool:
-    return path.name.lower().endswith((".nii", ".nii.gz"))
-
-
-def shown(path: Path, words: Iterable[str]) -> str:
-    """The word of `words` that the name of a NIfTI file holds, whole or before "seg" or "mask"; empty where there is none."""
-    parts = re.split(r"[^a-z]+", path.name.lower()) if is_nifti(path) else []
-    bare = [*parts, *(part.removesuffix("seg").removesuffix("mask") for part in parts)]
-    return next((part for part in bare if part in set(words)), "")
-
-
-def send_one(registry: Registry, upload: str, entry: Entry, annotation: str = "") -> None:
+def send_one(registry: Registry, upload: str, entry: Entry, told: Mapping[str, str]) -> None:
     """One file. An empty one travels as bytes, for a stream without length would be sent in chunks."""
     try:
-        seen = registry.put_file(upload, entry.number, (lambda: entry.path.open("rb")) if entry.bytes else b"", entry.digest, entry.folder, annotation)
+        seen = registry.put_file(upload, entry.number, (lambda: entry.path.open("rb")) if entry.bytes else b"", entry.digest, entry.folder, told)
     except Refused as no:
         if no.code == "digest_mismatch":
             raise Broken("file_changed", f"File number {entry.number} changed while it was handed in.", "Let nothing write there, and start again.") from None

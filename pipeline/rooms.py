@@ -155,7 +155,9 @@ def handed(item: dict[str, Any]) -> dict[str, Any]:
     said, path = item["said"], under_name(source, out)
     try:
         volume = load(path)
-        if "contrast" not in said and ("annotation" in said or room.is_drawn(volume.data, Path(item["name"]).name)):
+        # Where the sender calls it an image, only its values can say otherwise; else words of its name count too.
+        name = "" if "contrast" in said else Path(item["name"]).name
+        if "annotation" in said or room.is_drawn(volume.data, name):
             return {"drawn": True}
         bval, bvec = room.tables([Path(one["path"]) for one in item["beside"] if one["kind"] == "table"])
         body = said.get("body") or room.body_of(item["name"])

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from client import said
 from client.api import Registry
 from client.errors import Broken, Refused, Usage
 from client.upload import hand_in, manifest, write_names
@@ -111,3 +112,29 @@ def test_names_are_kept_for_the_senders_eyes(folder: Path, tmp_path: Path) -> No
     assert rows[3]["sha256"] == hashlib.sha256(entries[3].path.read_bytes()).hexdigest()
     with pytest.raises(FileExistsError):
         write_names(entries, tmp_path / "names.csv")
+
+
+def test_words_numbers_and_the_senders_own_table_go_along_instead_of_names(tmp_path: Path) -> None:
+    lists = {"words": ["lesion"], "contrasts": ["FLAIR", "T1w"], "bodies": ["CSPINE"], "meanings": ["lesion"]}
+    names = ("a/x_FLAIR.nii.gz", "a/x_FLAIR.json", "a/x_FLAIR_lesion.nii.gz", "b/Hansen.nii", "b/FLAIR_T1w.nii", "b/note.pdf")
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    table = tmp_path / "said.csv"
+    table.write_text("path,visit,contrast,beside\nb/Hansen.nii,m12,T1w,a/x_FLAIR.nii.gz\n")
+    paths = {n: tmp_path / name for n, name in enumerate(names, 1)}
+    assert said.of(tmp_path, paths, lists, said.read(table)) == {
+        1: {"contrast": "FLAIR"},
+        2: {"beside": "1"},
+        3: {"annotation": "lesion", "beside": "1"},
+        4: {"contrast": "T1w", "visit": "m12", "beside": "1"},
+        5: {},
+        6: {},
+    }
+    for wrong in ("path,surname\nb/Hansen.nii,Hansen\n", "path,visit\n,m12\n"):
+        table.write_text(wrong)
+        with pytest.raises(Usage, match="bad_table"):
+            said.read(table)
+    table.write_text("path,visit\nnowhere.nii,m12\n")
+    with pytest.raises(Usage, match="bad_table"):
+        said.of(tmp_path, paths, lists, said.read(table))
