@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from bidstree import names
 from bidstree.errors import BidsError
 from spatial.errors import SpatialError
+from spatial.resample import resample
 from spatial.volumes import Volume, load
 
 TOLERANCE = 0.01  # of a voxel edge, at any corner of the grid
@@ -70,11 +71,12 @@ class Attached:
     how: dict[str, Any] = field(default_factory=dict)
 
 
-def attach(mask: Path, images: Mapping[str, Path], *, hint: str = "", prefer: Sequence[str] = ()) -> Attached:
+def attach(mask: Path, images: Mapping[str, Path], *, hint: str = "", prefer: Sequence[str] = (), resampled: bool = False) -> Attached:
     """Find the image of `images` (key, e.g. its BIDS path -> NIfTI) that `mask` was drawn on, and turn the mask onto its axes.
 
     `hint`: words that may name the contrast (the file's own name is used beside it, and never repeated anywhere). `prefer`: keys that go first, where
     their grid fits: images that the site says the mask belongs to. A fourth axis is that of the image's volumes where both have as many, else of labels.
+    `resampled`: whether a mask of another grid may be brought to its image's (nearest value; parts of 1 linearly): only where its sender asked for it.
     Raises BidsError `mask_unreadable`, `mask_empty`, `mask_values`, `mask_without_image`, `mask_other_grid` (with both grids in numbers).
     """
     drawn = read(mask)
@@ -83,6 +85,8 @@ def attach(mask: Path, images: Mapping[str, Path], *, hint: str = "", prefer: Se
         raise BidsError("mask_without_image", "There is no image in this visit that the mask could belong to.", "Hand in the image together with its mask.")
     grids = {key: _load_grid(path) for key, path in images.items()}
     fits = {key: turn for key, (affine, shape) in grids.items() if (turn := _turn(drawn, affine, shape)) is not None}
+    if not fits and resampled and drawn.data.ndim == 3:
+        return _brought(drawn, what, images, next((one for one in prefer if one in images), None) or _choose(sorted(images), f"{mask.name} {hint}"))
     if not fits:
         raise _other_grid(drawn, grids)
     timed = {one for one in fits if drawn.data.ndim == 4 and _volumes(images[one]) == drawn.shape[3]}
@@ -101,6 +105,19 @@ def attach(mask: Path, images: Mapping[str, Path], *, hint: str = "", prefer: Se
         **({"fourth": "volumes" if key in timed else "labels"} if drawn.data.ndim == 4 else {}),
     }
     return Attached(key, Volume(data, grids[key][0]), what, how)
+
+
+def _brought(drawn: Volume, what: str, images: Mapping[str, Path], key: str) -> Attached:
+    """A mask on the grid of one image. Raises BidsError `mask_other_grid` where a part of it would be lost: then it was drawn on something else."""
+    image = load(images[key]).mean3d()
+    done = resample(drawn, image, order="linear" if what == "probseg" else "nearest")
+    before, after = (float(np.count_nonzero(one.data)) * float(np.prod(one.zooms)) for one in (drawn, done))
+    if not 0.8 <= after / before <= 1.25:
+        grids = {key: (image.affine, image.shape)}
+        raise _other_grid(drawn, grids)
+    data = np.asarray(done.data, dtype=np.float32 if what == "probseg" else drawn.data.dtype)
+    how = {"resampled": "linear" if what == "probseg" else "nearest", "same_grid": [key], "voxels": int(np.count_nonzero(data))}
+    return Attached(key, Volume(data, image.affine), what, how)
 
 
 def read(path: Path) -> Volume:
@@ -221,7 +238,7 @@ def path(image: PurePosixPath | str, label: str, rater: str, what: str = "mask",
     subject, session = pairs.pop("sub"), pairs.pop("ses", None)
     allowed = names.rule(source.parent.name, what).allowed
     # What an annotation's name may not have (mt, flip, inv) tells images of one grid apart all the same: it goes into the name of the space.
-    space = suffix + "".join(f"{key}{pairs.pop(key)}" for key in sorted(set(pairs) - allowed))
+    space = suffix + pairs.pop("desc", "") + "".join(f"{key}{pairs.pop(key)}" for key in sorted(set(pairs) - allowed))
     entities = {**pairs, "space": space, "desc": rater, **({"label": label} if "label" in allowed and (what == "mask" or label) else {})}
     return PurePosixPath("derivatives", FOLDER) / names.path(subject, session, source.parent.name, what, entities, extension)
 
@@ -245,13 +262,14 @@ def sidecar(
     `labels`: name -> value (`Labels`), or name -> number of the volume where the fourth axis is one of labels (`LabelMap`).
     """
     volumes = how.get("fourth") == "labels" and bool(labels)
-    uri = f"bids:raw:{image}"
+    own = f"derivatives/{FOLDER}/"
+    uri = f"bids::{str(image).removeprefix(own)}" if str(image).startswith(own) else f"bids:raw:{image}"
     turned = {"Axes": how.get("axes", [0, 1, 2]), "Flipped": how.get("flipped", [])}
     return {
         **({"Type": mask_type} if kind == "mask" else {}),
         "Manual": True,
         "Sources": [uri],
         "SpatialReference": uri,
-        "Reorientation": turned,
+        **({"Resampled": how["resampled"]} if "resampled" in how else {"Reorientation": turned}),
         **({"LabelMap": named_volumes(len(labels or {}), labels or {})} if volumes else {"Labels": dict(labels)} if labels else {}),
     }

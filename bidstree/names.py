@@ -132,11 +132,11 @@ class Named:
         return path(self.label, self.session, self.datatype, self.suffix, self.entities, extension)
 
 
-def derived(path: PurePosixPath, desc: str) -> PurePosixPath:
-    """Where an image lies that the scanner computed from others: the same name with `desc-`, under derivatives/scanner."""
+def derived(path: PurePosixPath, desc: str, folder: str = "scanner") -> PurePosixPath:
+    """Where an image lies that was computed from others, by the scanner or the site: the same name with `desc-`, under derivatives/`folder`."""
     *parts, suffix = path.name.split("_")
     pairs = {**dict(part.split("-", 1) for part in parts), "desc": desc}
-    return PurePosixPath("derivatives", "scanner") / path.parent / "_".join([*(f"{key}-{pairs[key]}" for key in ENTITIES if key in pairs), suffix])
+    return PurePosixPath("derivatives", folder) / path.parent / "_".join([*(f"{key}-{pairs[key]}" for key in ENTITIES if key in pairs), suffix])
 
 
 def number_runs(images: Sequence[Named], taken: Iterable[PurePosixPath | str] = ()) -> list[Named]:

@@ -39,6 +39,7 @@ CONTRASTS: dict[str, tuple[str, str, dict[str, str | int]]] = {
     "bold": ("func", "bold", {"task": "unnamed"}),
     "rest": ("func", "bold", {"task": "rest"}),
 }
+PROCESSED = ("registered", "skullstripped")
 BODIES = ("BRAIN", "CSPINE", "TSPINE", "LSPINE", "SPINE")
 # What a value of a map of labels may mean (BIDS common labels, and those of spines and lesions); up to three digits may follow.
 _MEANINGS = (

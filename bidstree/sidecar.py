@@ -122,7 +122,7 @@ FIELDS: dict[str, Test] = {
 
 # Fields that only our own sidecars of annotations have (bidstree.masks writes them; they hold references and numbers of axes).
 ANNOTATION: frozenset[str] = frozenset(
-    {"Type", "Labels", "LabelMap", "Manual", "Reorientation", "Sources", "SpatialReference", "Resolution", "Agreement", "Method", "SkullStripped"}
+    {"Type", "Labels", "LabelMap", "Manual", "Reorientation", "Resampled", "Sources", "SpatialReference", "Resolution", "Agreement", "Method", "SkullStripped"}
 )
 
 # Fields that dcm2niix is known to write and that are dropped on purpose, with the reason (docs/reference/bids.md prints this table).

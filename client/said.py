@@ -14,7 +14,7 @@ from pathlib import Path
 
 from client.errors import Usage
 
-COLUMNS = ("visit", "contrast", "body", "annotation", "rater", "labels", "beside")
+COLUMNS = ("visit", "contrast", "body", "processed", "annotation", "rater", "labels", "beside", "resample")
 SMALL = (".json", ".bval", ".bvec", ".txt")
 Lists = Mapping[str, list[str]]
 

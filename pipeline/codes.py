@@ -56,6 +56,11 @@ CODES: dict[str, tuple[Word, str, str]] = {
     "identity_conflict": ("waiting", "The same identifier comes with different birth dates, sexes or names.", ASK),
     # Masks.
     "mask_ambiguous": ("refused", "Scans of more than one study lie in its nearest folder.", "Put it into the folder of the one study it belongs to."),
+    "no_mask_on_it": (
+        "refused",
+        "A registered or skull-stripped image is kept for the mask that was drawn on it, and none was.",
+        "Hand in the image as the scanner made it, or the mask together with this one.",
+    ),
     "companion_alone": (
         "refused",
         "It looks like a sidecar, a table of gradients or a transform, and belongs to no NIfTI file here.",

@@ -14,6 +14,7 @@ from typing import Any
 from bidstree import common_space
 from bidstree import masks as drawn
 from pipeline import handed
+from pipeline.codes import verdict
 from pipeline.study import CONVERT, Image, Work, part
 from pipeline.workspace import private, write_json
 
@@ -24,7 +25,7 @@ Marked = dict[tuple[str, str, str], list[str]]
 
 def masks(work: Work) -> None:
     """Tie each mask to the image it was drawn on; then write what raters say together."""
-    images = {image.bids: image for image in work.images if not image.contrast.get("derived")}
+    images = {image.bids: image for image in work.images if not image.contrast.get("derived") or image.contrast.get("processed")}
     beside = handed.neighbours(work)
     out = work.place("masks")
     items = [item(work, n, images, beside.get(n, []), out) for n in work.masks]
@@ -48,6 +49,17 @@ def masks(work: Work) -> None:
         if row["kind"] == "mask" and "fourth" not in row["how"]:
             marked[(row["image"], row["label"], row["type"])].append(name)
     together(work, images, marked)
+    unasked(work, images)
+
+
+def unasked(work: Work, images: dict[str, Image]) -> None:
+    """An image that the site registered or stripped is kept for the mask that was drawn on it, and for nothing else."""
+    for image in images.values():
+        if image.contrast.get("processed") and not any(name.endswith(("_mask.nii.gz", "_dseg.nii.gz", "_probseg.nii.gz")) for name in image.products):
+            for name in image.products:
+                (work.bids / name).unlink(missing_ok=True)
+            image.products = []
+            work.withhold(image, verdict("no_mask_on_it"))
 
 
 def item(work: Work, n: int, images: dict[str, Image], beside: list[int], out: Path) -> dict[str, Any]:
@@ -57,7 +69,8 @@ def item(work: Work, n: int, images: dict[str, Image], beside: list[int], out: P
     shown = {name: str(work.bids / name) for name in sorted(mine)}
     words = {"hint": said.get("annotation") or Path(handed.names_of(work, n)).name, "prefer": handed.kin(work, n)}
     same = {"path": str(work.sources[n].path), "sha256": work.rows[n].sha256, "out": str(out / f"{n}.nii.gz")}
-    return same | words | {"images": shown, "labels": handed.dictionary(work, n, beside)}
+    asked = {"resample": bool(said.get("resample"))}
+    return same | words | asked | {"images": shown, "labels": handed.dictionary(work, n, beside)}
 
 
 def place(work: Work, source: Path, name: str, fields: dict[str, Any]) -> None:

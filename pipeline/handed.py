@@ -1,6 +1,7 @@
 """The step that takes what a site handed in as NIfTI: images go the way of converted ones from here on, masks wait for them.
 
-Only a study without any DICOM is such a visit: among DICOM a NIfTI is a mask or nothing, for a second copy of a series would be a second image.
+Only a study without any DICOM is such a visit: among DICOM a NIfTI is a mask or nothing, for a second copy of a series would be a second image; but for
+one that its sender calls registered or skull-stripped, which is kept as a derivative if a mask was drawn on it.
 Geometry is believed as it stands (nobody can check it without DICOM), and the provenance says so: `one_only`, `geometry` "as handed in".
 """
 
@@ -18,10 +19,9 @@ __all__ = ["images", "names_of", "session_of"]
 
 def images(work: Work) -> None:
     """Make an image of each NIfTI file of a visit without DICOM that is no annotation."""
-    if set(work.rows) - {*work.masks, *work.companions}:
-        return
+    alone = not set(work.rows) - {*work.masks, *work.companions}
     beside = neighbours(work)
-    numbers = list(work.masks)
+    numbers = [n for n in work.masks if alone or "processed" in work.order.said.get(n, {})]
     items = [item(work, n, beside.get(n, [])) for n in numbers]
     for n, one, answer in zip(numbers, items, work.each("handed", "handed", items, CONVERT), strict=True):
         if Path(one["removed"]).exists():
@@ -33,7 +33,8 @@ def images(work: Work) -> None:
             work.masks.remove(n)
             work.all_images.append(image(work, n, beside.get(n, []), one, answer.value))
     # Runs are numbered by content, so that a second upload of the same files gives the same names.
-    work.all_images.sort(key=lambda one: (one.session, one.series.uid))
+    if alone:
+        work.all_images.sort(key=lambda one: (one.session, one.series.uid))
     made.doubt(work)
 
 

@@ -41,7 +41,8 @@ def names(work: Work) -> None:
     for desc in sorted({str(image.contrast.get("derived") or "") for image, _ in named}):
         mine = [(image, one) for image, one in named if (image.contrast.get("derived") or "") == desc]
         for (image, _), final in zip(mine, bids_names.number_runs([one for _, one in mine]), strict=True):
-            image.bids = (bids_names.derived(final.path(), desc) if desc else final.path()).as_posix()
+            folder = "annotations" if image.contrast.get("processed") else "scanner"
+            image.bids = (bids_names.derived(final.path(), desc, folder) if desc else final.path()).as_posix()
     write(work)
 
 
@@ -73,7 +74,7 @@ def beside(work: Work) -> None:
         links |= fieldmaps.link([fieldmaps.scan(image.bids, image.series.number, image.sidecar) for image in images if image.session == session])
     for image in images:
         fields = sidecar.clean(image.sidecar | image.contrast["fields"] | links.get(image.bids, {}) | {"Defaced": image.zone is not None})
-        fields |= {"SkullStripped": False} if image.contrast.get("derived") else {}
+        fields |= {"SkullStripped": image.contrast.get("processed") == "skullstripped"} if image.contrast.get("derived") else {}
         write_json(work.bids / (image.bids.removesuffix(".nii.gz") + ".json"), fields)
 
 

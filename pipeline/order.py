@@ -18,7 +18,7 @@ __all__ = ["BadOrder", "Order", "read", "schema"]
 
 SIZE_CAP = 64 * 1024 * 1024
 # What an order may say of one file beyond its number and hash.
-SAID = frozenset({"annotation", "contrast", "body", "session", "beside", "rater", "labels"})
+SAID = frozenset({"annotation", "contrast", "body", "session", "beside", "processed", "resample", "rater", "labels"})
 
 
 class BadOrder(ValueError):

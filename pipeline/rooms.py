@@ -175,7 +175,8 @@ def handed(item: dict[str, Any]) -> dict[str, Any]:
     files = {name: str(out.with_suffix(f".{name}")) if gradients else None for name in ("bval", "bvec")}
     measures = {"shape": list(taken.shape), "volumes": taken.shape[3] if len(taken.shape) > 3 else 1, "dropped": sorted(taken.dropped)}
     facts = {"BodyPartExamined": kind.fields.get("BodyPart", body), "Modality": "MR"}
-    return {"drawn": False, "nifti": str(out), "sidecar": taken.sidecar, "contrast": told(kind), "measures": measures, "facts": facts, **files}
+    contrast = told(kind) | ({"derived": said["processed"], "processed": said["processed"]} if "processed" in said else {})
+    return {"drawn": False, "nifti": str(out), "sidecar": taken.sidecar, "contrast": contrast, "measures": measures, "facts": facts, **files}
 
 
 def first_sidecar(beside: list[dict[str, Any]]) -> dict[str, Any]:
@@ -325,8 +326,9 @@ def attach(item: dict[str, Any]) -> dict[str, Any]:
         raise Refused("changed")
     out = Path(item["out"])
     named = under_name(source, out)
+    choice = {"prefer": item.get("prefer", ()), "resampled": item.get("resample", False)}
     try:
-        done = masks.attach(named, {key: Path(path) for key, path in item["images"].items()}, hint=item["hint"], prefer=item.get("prefer", ()))
+        done = masks.attach(named, {key: Path(path) for key, path in item["images"].items()}, hint=item["hint"], **choice)
         if "labels" in item:
             explained(done, item["labels"])
     finally:

@@ -206,6 +206,8 @@ class UploadFileDoor(Door):
             OpenApiParameter("annotation", str, required=False, description="what a mask shows, a word of /annotations: its file name is never sent"),
             OpenApiParameter("contrast", str, required=False, description="what a NIfTI image is, a word of /annotations"),
             OpenApiParameter("body", str, required=False, description="which part of the body it shows, a word of /annotations"),
+            OpenApiParameter("processed", str, required=False, description="registered or skullstripped: kept as a derivative, with the mask drawn on it"),
+            OpenApiParameter("resample", str, required=False, description="yes: bring this mask to the grid of its image where it lies on another"),
             OpenApiParameter("visit", str, required=False, description="label of the visit it is of, where an upload of one person holds several"),
             OpenApiParameter("beside", int, required=False, description="number of the NIfTI file that this sidecar, table, transform or mask belongs to"),
             OpenApiParameter("rater", str, required=False, description="code of who drew a mask: letters and digits (r1), never a name"),
@@ -225,11 +227,14 @@ class UploadFileDoor(Door):
 
 def said(asked: Any) -> dict[str, Any]:
     """What the address says of a file beyond its folder. Raises Invalid."""
-    told: dict[str, Any] = {name: asked.get(name, "") for name in ("contrast", "body", "visit", "rater")}
+    told: dict[str, Any] = {name: asked.get(name, "") for name in ("contrast", "body", "processed", "visit", "rater")}
+    resample = asked.get("resample", "")
+    if resample not in ("", "yes"):
+        raise Invalid("unknown_word", "`resample` is yes, or is left out.", "Send resample=yes to have a mask brought to its image's grid.")
     beside = asked.get("beside", "")
     if beside and not (beside.isascii() and beside.isdecimal()):
         raise Invalid("unknown_word", "`beside` is the number of another file.", "Give the number under which the NIfTI file is sent.")
-    return told | {"beside": int(beside) if beside else None, "labels": actions.parsed_labels(asked.get("labels", ""))}
+    return told | {"beside": int(beside) if beside else None, "resample": resample == "yes", "labels": actions.parsed_labels(asked.get("labels", ""))}
 
 
 def body_length(request: Request) -> int:

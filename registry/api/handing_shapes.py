@@ -152,6 +152,7 @@ class Annotations(Shape):
     words = s.ListField(child=s.CharField(), help_text="what a mask shows")
     contrasts = s.ListField(child=s.CharField(), help_text="what a NIfTI image is")
     bodies = s.ListField(child=s.CharField(), help_text="which part of the body it shows")
+    processed = s.ListField(child=s.CharField(), help_text="what was done to an image before a mask was drawn on it")
     meanings = s.ListField(child=s.CharField(), help_text="what the values of a mask mean; up to three digits may follow")
 
 

@@ -29,15 +29,22 @@ def words() -> dict[str, list[str]]:
     """The lists of words: what a mask shows, what an image is, which part of the body, what the values of a mask may mean."""
     from bidstree import masks, said  # late: they bring numpy and nibabel, which a web process needs for nothing else
 
-    return {"words": sorted(masks.LABELS), "contrasts": sorted(said.CONTRASTS), "bodies": list(said.BODIES), "meanings": sorted(said.MEANINGS)}
+    return {
+        "words": sorted(masks.LABELS),
+        "contrasts": sorted(said.CONTRASTS),
+        "bodies": list(said.BODIES),
+        "processed": list(said.PROCESSED),
+        "meanings": sorted(said.MEANINGS),
+    }
 
 
 def checked(said: Mapping[str, Any]) -> dict[str, Any]:
     """What a sender says of one file, as it is kept. Raises Invalid for any word that is not on its list.
 
-    said: contrast, body, visit (label), beside (the sender's number of another file), rater (a code), labels (name -> value); empty ones are left out.
+    said: contrast, body, processed, visit (label), beside (the sender's number of another file), resample, rater (a code), labels (name -> value);
+    empty ones are left out.
     """
-    given = {name: value for name, value in said.items() if value not in ("", None, {})}
+    given = {name: value for name, value in said.items() if value not in ("", None, {}, False)}
     if not given:
         return {}
     from bidstree import said as lists
@@ -45,6 +52,8 @@ def checked(said: Mapping[str, Any]) -> dict[str, Any]:
     tests = {
         "contrast": lambda value: value in lists.CONTRASTS,
         "body": lambda value: value in lists.BODIES,
+        "processed": lambda value: value in lists.PROCESSED,
+        "resample": lambda value: value is True,
         "visit": lambda value: bool(VISIT.fullmatch(value)),
         "beside": lambda value: type(value) is int and value >= 1,
         "rater": lambda value: bool(lists.RATER.fullmatch(value)),

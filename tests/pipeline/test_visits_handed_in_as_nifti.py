@@ -181,3 +181,40 @@ def test_a_fourth_axis_is_that_of_volumes_or_of_labels(tmp_path: Path, handing: 
     assert verdicts(outcome) == ["ok", "ok"]
     (beside,) = (bids / "derivatives").rglob("*_probseg.json")
     assert json.loads(beside.read_text())["LabelMap"] == ["new", "enlarging"]
+
+
+def test_a_mask_drawn_on_a_registered_image_brings_that_image_and_one_without_a_mask_stays_here(tmp_path: Path, handing: Handing) -> None:
+    root = tmp_path / "in"
+    write(root / "1", tissue(8))
+    turned = AFFINE.copy()
+    turned[:3, 3] = (3.3, 1.1, 0.4)
+    write(root / "2", tissue(9), turned)
+    write(root / "3", marked(5), turned)
+    write(root / "4", tissue(10), turned * np.array([[1, 1, 1, 9]] * 4))
+    said: dict[str, dict[str, Any]] = {name: {"contrast": "T2w", "body": "CSPINE"} for name in ("1", "2", "4")}
+    said["2"]["processed"] = said["4"]["processed"] = "registered"
+    outcome, bids = handing(said | {"3": {"annotation": "lesion", "rater": "r1"}})
+    assert verdicts(outcome) == ["ok", "ok", "ok", "no_mask_on_it"]
+    image = "derivatives/annotations/sub-p1/ses-m00/anat/sub-p1_ses-m00_acq-cspine_run-{}_desc-registered_T2w.nii.gz"
+    (mask,) = (bids / "derivatives").rglob("*_mask.json")
+    sources = json.loads(mask.read_text())["Sources"]
+    assert mask.name == f"{mask.name.split('_run-')[0]}_run-{sources[0].split('_run-')[1][0]}_space-T2wregistered_label-lesion_desc-r1_mask.json"
+    assert sources[0] in [f"bids::{image.format(run).removeprefix('derivatives/annotations/')}" for run in (1, 2)]
+    assert len(list((bids / "derivatives").rglob("*_T2w.nii.gz"))) == 1
+    dataset.assemble([bids], tmp_path / "whole", {"Name": "Handed in"})
+    report = check.validate(tmp_path / "whole")
+    assert report.errors == 0, [finding for finding in report.findings if finding.severity == "error"]
+
+
+def test_a_mask_of_another_grid_is_brought_to_its_image_only_when_that_was_asked(tmp_path: Path, handing: Handing) -> None:
+    root = tmp_path / "in"
+    write(root / "1", tissue(11))
+    fine = np.diag([0.5, 0.5, 1.0, 1.0])
+    write(root / "2", np.kron(marked(5), np.ones((2, 2, 2), np.uint8)), fine)
+    said: dict[str, dict[str, Any]] = {"1": {"contrast": "T2w", "body": "CSPINE"}, "2": {"annotation": "lesion"}}
+    assert verdicts(handing(said)[0]) == ["ok", "mask_other_grid"]
+    said["2"]["resample"] = True
+    outcome, bids = handing(said)
+    (mask,) = (bids / "derivatives").rglob("*_mask.nii.gz")
+    assert verdicts(outcome) == ["ok", "ok"] and nib.load(mask).shape == SHAPE
+    assert json.loads(mask.with_name(mask.name.replace(".nii.gz", ".json")).read_text())["Resampled"] == "nearest"

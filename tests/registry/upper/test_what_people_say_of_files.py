@@ -68,7 +68,7 @@ def test_words_of_the_lists_reach_the_order_in_the_carrier_s_numbers(house: Any,
     }
 
 
-@pytest.mark.parametrize("name", ["contrast", "body", "visit", "rater", "labels", "beside", "annotation"])
+@pytest.mark.parametrize("name", ["contrast", "body", "processed", "visit", "rater", "labels", "beside", "resample", "annotation"])
 def test_any_other_word_could_be_a_name_and_is_refused(name: str, house: Any, door: Any) -> None:
     site = door(house.contributor)
     upload = site.post("/uploads", {"dataset": house.dataset.slug, "site": house.site.code}, 201)["id"]
