@@ -43,8 +43,14 @@ SCANS: Dictionary = {
     "filename": {"Description": "Path of the image within this session."},
     "acq_time": {"Description": "Shifted time of acquisition, before 1926 on purpose."},
     "quality": {"Description": "Grade of the automatic quality control.", "Levels": {"pass": "usable", "review": "look at it first", "fail": "not usable"}},
-    "deface": {"Description": "What was done about the face.", "Levels": {"defaced": "removed", "no_face": "no face in it", "exempt": "not needed"}},
-    "conversion": {"Description": "Whether independent conversions agreed.", "Levels": {"agreed": "yes", "one_only": "only one was possible"}},
+    "deface": {
+        "Description": "What was done about the face.",
+        "Levels": {"defaced": "removed", "no_face": "no face in it", "exempt": "not needed", "review": "a person looked"},
+    },
+    "conversion": {
+        "Description": "Whether independent conversions agreed.",
+        "Levels": {"agreed": "yes", "one_only": "only one was possible", "disagreed": "no; a person looked"},
+    },
 }
 
 
@@ -105,6 +111,12 @@ def cap_age(years: object) -> object:
         return min(int(value), OLDEST)
     # Rounded down: an age is not reached before its time. Under two years, whole months.
     return round(math.floor(value * 12) / 12, 2) if value < 2 else math.floor(value * 10) / 10
+
+
+def years(text: object) -> object:
+    """Age in years, coarsened as `cap_age` does, from a DICOM age string (`034Y`, `018M`, `003W`, `012D`); None for anything else."""
+    found = re.fullmatch(r"([0-9]{3})([YMWD])", str(text or ""))
+    return cap_age(int(found[1]) / {"Y": 1, "M": 12, "W": 52.18, "D": 365.25}[found[2]]) if found else None
 
 
 def _check_times(rows: Sequence[Row]) -> None:

@@ -233,12 +233,32 @@ def finish(asked: Request, outcome: Outcome) -> None:
     pieces = [path for path in sorted(outcome.pieces) if any(path.rglob("*.nii.gz"))]
     if pieces:
         about = {"Name": "De-identified MRI", "GeneratedBy": [{"Name": "myelin", "Version": outcomes.ours()}]}
-        dataset.assemble(pieces, final / "bids", about, sessions=outcome.sessions)
+        dataset.assemble(pieces, final / "bids", about, sessions=aged(outcome), scans=scans(outcome))
     outcome.write(final / "outcome.json")
     set_modes(final, folders=0o755, files=0o644)
     if asked.out.exists():
         asked.out.rename(asked.work / "old")
     publish(final, asked.out)
+
+
+def scans(outcome: Outcome) -> list[dict[str, Any]]:
+    """What the scans tables say of each image: how it was measured, defaced and converted."""
+    going = [image for image in outcome.images if image["products"] and not image["bids"].startswith("derivatives/")]
+    verdicts = [
+        {"quality": image["quality"]["grade"], "deface": image["deface"]["verdict"], "conversion": image["conversion"].get("verdict")} for image in going
+    ]
+    return [{"filename": image["bids"], **row} for image, row in zip(going, verdicts, strict=True)]
+
+
+def aged(outcome: Outcome) -> list[dict[str, Any]]:
+    """The rows of the sessions tables, with the age at the visit where its images tell it."""
+    ages: dict[tuple[str, str], Any] = {}
+    for image in outcome.images:
+        if image["bids"] and "age" in image["deid"]:
+            folders = image["bids"].removeprefix("derivatives/scanner/").split("/")
+            ages.setdefault((folders[0], folders[1]), image["deid"]["age"])
+    rows = {(row["participant_id"], row["session_id"]): row for row in outcome.sessions}
+    return [row | ({"age": ages[key]} if key in ages else {}) for key, row in rows.items()]
 
 
 def write_names(path: Path, sources: Sequence[Source]) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bidstree import tables
 from deid.account import add_up
 from pipeline.codes import Verdict, verdict
 from pipeline.inventory import Source
@@ -168,6 +169,7 @@ class Work:
     def deid(self, image: Image) -> dict[str, Any]:
         """What was done to the headers of an image's files, and, for a withheld image, why nothing of it was published."""
         row: dict[str, Any] = {"profile": self.order.profile, "masked_files": image.series.masked, "account": add_up(image.series.accounts)}
+        row |= {"age": age} if (age := tables.years(image.series.facts.get("PatientAge"))) is not None else {}
         return row | ({"withheld": image.withheld.as_json()} if image.withheld else {})
 
 

@@ -10,7 +10,7 @@ import hashlib
 import secrets
 import shutil
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -69,11 +69,13 @@ def assemble(release: Release, beat: Beat) -> None:
     for person in people:
         beat()
         images = list(Image.objects.filter(visit__participant=person, state="accepted").prefetch_related("files"))
-        told[person.pk] = _facts(person, images)
+        inside = whole.kept(person, [file for image in images for file in image.files.all()])
+        paths = {file.path for file in inside}
+        told[person.pk] = _facts(person, [image for image in images if image.bids_path in paths])
         sha256, size = tree.keep_facts(person, told[person.pk])
         facts.append(ReleaseParticipant(release=release, participant=person, label=person.label, facts_sha256=sha256, facts_bytes=size, epoch=person.epoch))
         files += [_row(release, entry) for entry in tree.personal(person, told[person.pk])]
-        files += [_stored(release, person, file) for file in whole.kept(person, [file for image in images for file in image.files.all()])]
+        files += [_stored(release, person, file) for file in inside]
     everybody = [told[person.pk] for person in people]
     files += [_row(release, entry) for entry in tree.shared(header, everybody, tree.derivatives_in(file.path for file in files))]
     with transaction.atomic():
@@ -92,9 +94,9 @@ def _history(release: Release) -> list[tuple[str, date, str]]:
     return [(one.version, one.created_at.date(), one.changes) for one in (release, *before)]
 
 
-def _facts(person: Participant, images: Iterable[Image]) -> dict[str, Any]:
+def _facts(person: Participant, images: Sequence[Image]) -> dict[str, Any]:
     visits = list(Visit.objects.filter(pk__in={image.visit_id for image in images}))
-    return tree.facts(person, visits, list(ClinicalRecord.objects.filter(visit__in=visits)))
+    return tree.facts(person, visits, list(ClinicalRecord.objects.filter(visit__in=visits)), images)
 
 
 def _row(release: Release, entry: Entry) -> ReleaseFile:

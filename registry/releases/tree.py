@@ -23,6 +23,7 @@ from registry.accounts.models import Dataset
 from registry.clinical import dictionary
 from registry.clinical.models import ClinicalRecord
 from registry.imaging import store
+from registry.imaging.models import Image
 from registry.releases.sealing import Part, canonical
 from registry.subjects.models import Participant, Visit
 
@@ -59,8 +60,8 @@ def _entry(path: str, text: bytes, participant: Participant | None = None) -> En
     return Entry(path, participant, hashlib.sha256(text).hexdigest(), len(text), text)
 
 
-def facts(participant: Participant, visits: Sequence[Visit], records: Sequence[ClinicalRecord]) -> dict[str, Any]:
-    """All that tables say about one participant at this moment. Only visits named here are told."""
+def facts(participant: Participant, visits: Sequence[Visit], records: Sequence[ClinicalRecord], images: Sequence[Image] = ()) -> dict[str, Any]:
+    """All that tables say about one participant at this moment. Only visits and images named here are told."""
     sessions = {visit.pk: f"ses-{visit.label}" for visit in visits}
     phenotype: dict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
     for record in records:
@@ -71,17 +72,34 @@ def facts(participant: Participant, visits: Sequence[Visit], records: Sequence[C
         "label": participant.label,
         "sex": participant.sex or None,
         "birth_year_band": participant.birth_year_band or None,
-        "sessions": [{"session_id": f"ses-{visit.label}", "day": visit.day} for visit in visits],
+        "sessions": [{"session_id": f"ses-{visit.label}", "day": visit.day} | _age(visit, images) for visit in visits],
+        "scans": sorted((_scan(image) for image in images if image.bids_path.startswith("sub-")), key=lambda row: str(row["filename"])),
         "phenotype": {name: [rows[session] for session in sorted(rows)] for name, rows in phenotype.items()},
         "most": {record.instrument: max(other.number for other in records if other.instrument == record.instrument) for record in records},
     }
 
 
 def personal(participant: Participant, told: Mapping[str, Any]) -> list[Entry]:
-    """The small files of one participant's own: their sessions table."""
+    """The small files of one participant's own: their sessions and scans tables."""
     if not told["sessions"]:
         return []
-    return _table(f"sub-{told['label']}/sub-{told['label']}_sessions", tables.sessions(told["sessions"]), participant)
+    who = f"sub-{told['label']}"
+    entries = _table(f"{who}/{who}_sessions", tables.sessions(told["sessions"]), participant)
+    for session in sorted({row["filename"].split("/")[1] for row in told.get("scans", ())}):
+        rows = [row | {"filename": row["filename"].split("/", 2)[2]} for row in told["scans"] if row["filename"].split("/")[1] == session]
+        entries += _table(f"{who}/{session}/{who}_{session}_scans", tables.scans(rows), participant)
+    return entries
+
+
+def _scan(image: Image) -> dict[str, Any]:
+    """What the scans table says of one image."""
+    return {"filename": image.bids_path, "quality": image.grade, "deface": image.deface_verdict, "conversion": image.conversion_verdict or None}
+
+
+def _age(visit: Visit, images: Sequence[Image]) -> dict[str, Any]:
+    """The age at a visit, where its images tell it."""
+    told = [image.provenance["deid"]["age"] for image in images if image.visit_id == visit.pk and "age" in (image.provenance.get("deid") or {})]
+    return {"age": told[0]} if told else {}
 
 
 def shared(header: Mapping[str, Any], everybody: Sequence[Mapping[str, Any]], derivatives: Iterable[str] = ()) -> list[Entry]:

@@ -67,3 +67,8 @@ def test_clinical_tables_have_a_row_per_participant_and_session() -> None:
 
 def test_cells_never_break_a_line() -> None:
     assert tables.cell("a\tb\nc") == "a b c" and tables.cell(True) == "true" and tables.cell("") == "n/a" and tables.cell(float("nan")) == "n/a"
+
+
+@pytest.mark.parametrize(("text", "age"), [("034Y", 34), ("093Y", 89), ("007Y", 7.0), ("018M", 1.5), ("012W", 0.17), ("", None), ("34", None), ("ABCY", None)])
+def test_the_age_of_a_header_is_years_and_never_days(text: str, age: object) -> None:
+    assert tables.years(text) == age

@@ -88,6 +88,11 @@ def test_the_dataset_is_valid_and_holds_the_defaced_image_with_its_mask(out: Pat
     for product in value["products"]:
         path = out / "bids" / product["path"]
         assert hashlib.sha256(path.read_bytes()).hexdigest() == product["sha256"]
+    (scans,) = (out / "bids").rglob("*_scans.tsv")
+    header, row = scans.read_text().splitlines()
+    assert header.split("\t")[0] == "filename" and row.split("\t")[0] == image["bids"].split("/", 2)[2] and "defaced" in row
+    (sessions,) = (out / "bids").rglob("*_sessions.tsv")
+    assert sessions.read_text().splitlines()[0].startswith("session_id\tday") and "\t0" in sessions.read_text().splitlines()[1]
     report = check.validate(out / "bids")
     assert report.errors == 0, [finding for finding in report.findings if finding.severity == "error"]
 

@@ -204,3 +204,14 @@ def test_a_release_says_what_changed_what_made_it_and_on_what_terms(house: Any) 
     assert "Only for research." in texts["README"]
     made = {row["Name"]: row.get("Version") for row in json.loads(texts["dataset_description.json"])["GeneratedBy"]}
     assert set(made) == {"myelin", "dcm2niix"} and all(made.values())
+
+
+def test_a_release_tells_of_each_image_how_it_was_judged_and_of_each_visit_the_age(house: Any) -> None:
+    person = house.person()
+    house.image(person, provenance={"deid": {"age": 34}})
+    release = freezing.open_release(house.dataset, "test", "")
+    freezing.assemble(release, lambda: None)
+    texts = {entry.path: (entry.text or b"").decode() for entry in freezing.entries(release)}
+    who = f"sub-{person.label}"
+    assert texts[f"{who}/ses-m00/{who}_ses-m00_scans.tsv"] == (f"filename\tquality\tdeface\tconversion\nanat/{who}_ses-m00_T1w.nii.gz\tpass\tdefaced\tagreed\n")
+    assert texts[f"{who}/{who}_sessions.tsv"] == "session_id\tday\tage\nses-m00\t0\t34\n"
