@@ -211,6 +211,7 @@ def test_a_release_tells_of_each_image_how_it_was_judged_and_of_each_visit_the_a
     house.image(person, provenance={"deid": {"age": 34}})
     release = freezing.open_release(house.dataset, "test", "")
     freezing.assemble(release, lambda: None)
+    release.refresh_from_db()
     texts = {entry.path: (entry.text or b"").decode() for entry in freezing.entries(release)}
     who = f"sub-{person.label}"
     assert texts[f"{who}/ses-m00/{who}_ses-m00_scans.tsv"] == (f"filename\tquality\tdeface\tconversion\nanat/{who}_ses-m00_T1w.nii.gz\tpass\tdefaced\tagreed\n")
