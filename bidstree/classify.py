@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from bidstree import names, physics, words
+from bidstree import names, physics, shapes, words
 from bidstree.look import KEYWORDS, Look, look
 from bidstree.physics import Guess
 from bidstree.sidecar import clean
@@ -22,6 +22,9 @@ __all__ = ["KEYWORDS", "THRESHOLD", "Contrast", "contrast"]
 THRESHOLD = 0.7
 # What physics alone must be worth to contradict a person.
 MEASURED = 0.85
+
+# Anatomical images that are one volume: a series of them shows a contrast agent coming, or a parameter that changes.
+_SINGLE = frozenset({"T1w", "T2w", "PDw", "FLAIR", "angio", "UNIT1"})
 
 _ADVICE = {
     "localizer": "A localizer serves planning only and is kept out.",
@@ -69,6 +72,9 @@ def contrast(sidecar: Mapping[str, Any], facts: Mapping[str, Any], *, volumes: i
     candidates = tuple((one.datatype, one.suffix, round(one.sure, 2)) for one in [best, *others] if one.suffix)
     if best.code != "ok":
         return Contrast("", "", {}, best.sure, f"{_ADVICE[best.code]} ({best.why})", best.code, candidates=candidates)
+    if best.datatype == "anat" and m.volumes > 1 and best.suffix in _SINGLE and not m.colour:
+        why = f"{_ADVICE['contrast_unknown']} ({m.volumes} volumes over time of {best.suffix}, for which BIDS has no raw name)"
+        return Contrast("", "", {}, best.sure, why, "contrast_unknown", candidates=candidates)
     return complete(_dress(m, best, candidates), sidecar)
 
 
@@ -136,6 +142,8 @@ def _weigh(m: Look, measured: list[Guess], said: Guess | None) -> tuple[Guess, l
         return replace(match, sure=max(match.sure, 0.97), why=f"{match.why}; its words agree", entities={**match.entities, **said.entities}), measured[1:]
     if match is not None:
         return replace(match, sure=0.8, why=f"{match.why}; its words say so", entities={**match.entities, **said.entities}), measured
+    if measured[0].entities.get("acq") == "stir" and said.suffix == "FLAIR" and not m.says(r" (\w*flair\w*|dark ?fluid)"):
+        return replace(measured[0], sure=0.85, why=f"{measured[0].why}; TIRM is what its vendor calls it"), measured[1:]
     if said.entities.get("acq") in {"dir", "psir", "swi"} and measured[0].suffix in {"FLAIR", "T1w", "T2w", "T2starw"}:
         return replace(said, sure=0.85, why=f"{measured[0].why}; its words name the variant"), measured
     if measured[0].sure < 0.6:
@@ -233,6 +241,9 @@ def _dress(m: Look, best: Guess, candidates: tuple[tuple[str, str, float], ...])
         fields["Units"] = "Hz"
     if "mt" in entities or m.transfer is not None:
         fields["MTState"] = entities["mt"] == "on" if "mt" in entities else m.transfer
+    dixon = shapes.dixon_of(["", "", *m.image_type])
+    if dixon and "acq" in allowed and best.datatype == "anat":
+        entities["acq"] = f"{list(shapes.DIXON)[dixon - 1]}{entities.get('acq', '')}"
     body = words.body(m)
     fields["BodyPart"] = body
     if body != "BRAIN" and "acq" in allowed:

@@ -87,7 +87,7 @@ def _many(found: enhanced.Enhanced, path: Path) -> list[Frame]:
         said = next(iter(found.of(n, "ComplexImageComponent")), None)
         group = (shapes.as_number(next(iter(found.of(n, "EffectiveEchoTime")), "0")), shapes.component_of(words, said), shapes.derived_of(words))
         plane = shapes.placed(*(tuple(found.of(n, key)) for key in ("PixelSpacing", "ImageOrientationPatient", "ImagePositionPatient")))
-        setting = shapes.setting_of(next(iter(found.of(n, "RepetitionTime")), ""), next(iter(found.of(n, "InversionTimes")), ""))
+        setting = shapes.setting_of(next(iter(found.of(n, "RepetitionTime")), ""), next(iter(found.of(n, "InversionTimes")), ""), words)
         frames.append(Frame(path, n, number + n, rows=rows, columns=columns, group=group, uid=f"{uid}#{n}", setting=setting, **plane))
     return frames
 
@@ -99,7 +99,7 @@ def _plain(found: headers.Head, path: Path) -> Frame:
     group = (shapes.as_number(found.text("EchoTime")), shapes.component_of(words) or ge, shapes.derived_of(words))
     plane = shapes.placed(*(tuple(found.texts(key)) for key in ("PixelSpacing", "ImageOrientationPatient", "ImagePositionPatient")))
     number, rows, columns = shapes.as_number(found.text("InstanceNumber")), found.whole("Rows"), found.whole("Columns")
-    setting = shapes.setting_of(found.text("RepetitionTime"), found.text("InversionTime"), found.text("RectilinearPhaseEncodeReordering"))
+    setting = shapes.setting_of(found.text("RepetitionTime"), found.text("InversionTime"), words, found.text("RectilinearPhaseEncodeReordering"))
     return Frame(path, 0, number, rows=rows, columns=columns, group=group, uid=found.text("SOPInstanceUID"), setting=setting, **plane)
 
 

@@ -43,7 +43,8 @@ class Frame:
     group: tuple[str | float, ...]  # what must not be mixed into one volume: echo, component, derived kind
     uid: str
     tile: tuple[int, int] | None = None  # first row and first column of this tile in a mosaic
-    setting: tuple[float, float, int] = (0.0, 0.0, 0)  # repetition and inversion time (ms; 0: not told), sign of the phase-encoding direction (0: not told)
+    # Repetition and inversion time (ms), sign of the phase-encoding direction, place in `shapes.DIXON`; 0 where not told.
+    setting: tuple[float, float, int, int] = (0.0, 0.0, 0, 0)
 
     @property
     def normal(self) -> Array:

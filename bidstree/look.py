@@ -16,6 +16,7 @@ KEYWORDS: tuple[str, ...] = (
     "ContrastBolusIngredient", "ContrastBolusVolume", "BodyPartExamined", "AcquisitionContrast", "EchoPulseSequence",
     "InversionRecovery", "SamplesPerPixel", "DiffusionBValue", "DiffusionDirectionality", "MagneticFieldStrength",
     "ComplexImageComponent", "MagnetizationTransfer", "MinutesSinceInjection",
+    "AngioFlag",
 )  # fmt: skip
 
 
@@ -45,6 +46,7 @@ class Look:
     body: str = ""
     colour: bool = False
     asl: bool = False
+    flow: bool = False  # the header says that inflowing blood is what is shown
     transfer: bool | None = None  # magnetisation transfer pulses; None where the header says nothing
     modality: str = "MR"
     facts: Mapping[str, Any] = field(default_factory=dict)
@@ -96,6 +98,7 @@ def look(sidecar: Mapping[str, Any], facts: Mapping[str, Any], *, volumes: int =
         body=str(sidecar.get("BodyPartExamined") or facts.get("BodyPartExamined") or "").upper(),
         colour=_number(facts.get("SamplesPerPixel")) == 3,
         asl="ArterialSpinLabelingType" in sidecar or bool(images & {"ASL"}),
+        flow=str(facts.get("AngioFlag") or "").upper() in {"Y", "YES"} or "TOF" in codes("SequenceVariant") | codes("ScanOptions"),
         transfer=_transfer(sidecar, facts),
         modality=str(facts.get("Modality") or sidecar.get("Modality") or "MR").upper(),
         facts=facts,

@@ -62,6 +62,8 @@ def _planar(m: Look) -> list[Guess]:
     spin = "SE" in m.sequence or "epse" in m.name or "Spin Echo EPI" in m.pulse
     if spin or m.weights:
         return [Guess("fmap", "epi", 0.6, "spin-echo EPI without diffusion weighting"), Guess("dwi", "dwi", 0.4, "spin-echo EPI, gradients not known")]
+    if m.agent and m.volumes > 1:
+        return [Guess("func", "bold", 0.4, "gradient-echo EPI over time with a contrast agent: perfusion, for which BIDS has no raw name")]
     if m.te is not None and 0.010 <= m.te <= 0.080:
         sure = 0.9 if "GR" in m.sequence or "fid" in m.name or "epirt" in m.name or "Gradient Echo EPI" in m.pulse else 0.6
         # GE "research mode" EPI may be anything, diffusion included.
@@ -98,6 +100,8 @@ def _spin_echo(m: Look, te: float) -> list[Guess]:
 
 def _gradient_echo(m: Look, te: float) -> list[Guess]:
     tr, flip = m.tr or 0.0, m.flip if m.flip is not None else 0.0
+    if m.flow and te < 0.012:
+        return [Guess("anat", "angio", 0.93, "the header says angiography, gradient echo with a short echo time")]
     inverted = (m.ti is not None and 0.25 <= m.ti <= 1.6) or "IR" in m.sequence or "MPRAGE" in m.pulse
     if inverted and te < 0.012:
         return [Guess("anat", "T1w", 0.95, "inversion-prepared gradient echoes with a short echo time")]

@@ -1,4 +1,4 @@
-"""One series, two settings: images of opposite phase-encoding polarity, or of several repetition or inversion times, are several images, or none.
+"""One series, two settings: images of opposite phase-encoding polarity, of several Dixon kinds, or of several times, are several images, or none.
 
 A converter stacks them into one time series without a word: two polarities become a field that jumps, two inversion times two contrasts under one name.
 Where every setting fills whole volumes of its own and lies in files of its own, the series is split by it; where not, it is refused as `mixed_contrast`.
@@ -22,13 +22,18 @@ Parts = list[Series]
 
 
 def split(series: Series) -> tuple[Parts, str]:
-    """The parts of a series, one a setting, and what set them apart (`polarity`, `inversion time`, `repetition time`); the series alone where it is one.
+    """The parts of a series, one a setting, and what set them apart (`Dixon kind`, `polarity`, `inversion time`, ...); the series alone where it is one.
 
     No parts: the settings cannot be told apart by file, or are too many.
     """
     parts: Parts = [series]
     why: list[str] = []
-    for word, key, usable in (("polarity", _polarity, None), ("inversion time", _inversion, MOST), ("repetition time", _repetition, FEW)):
+    for word, key, usable in (
+        ("Dixon kind", _dixon, None),
+        ("polarity", _polarity, None),
+        ("inversion time", _inversion, MOST),
+        ("repetition time", _repetition, FEW),
+    ):
         found = [_by(part, key) for part in parts]
         if all(len(one) == 1 for one in found):
             continue
@@ -38,6 +43,10 @@ def split(series: Series) -> tuple[Parts, str]:
             return [], word
         parts, why = [piece for one in found for piece in one], [*why, word]
     return parts, " and ".join(why)
+
+
+def _dixon(frame: Frame) -> float:
+    return 10.0 * frame.setting[3]
 
 
 def _polarity(frame: Frame) -> float:

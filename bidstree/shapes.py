@@ -93,15 +93,32 @@ def as_number(value: object) -> float:
         return 0.0
 
 
-def setting_of(repetition: object, inversion: object, reordering: object = "", sign: int = 0) -> tuple[float, float, int]:
-    """Times and sign of a `Frame.setting`. `reordering`: GE says of images of one protocol which had the phase-encoding direction turned round."""
+Setting = tuple[float, float, int, int]
+# What a Dixon reconstruction made of the echoes: words of ImageType (Siemens, Philips, GE) by kind.
+DIXON: dict[str, frozenset[str]] = {
+    "water": frozenset({"W", "WATER"}),
+    "fat": frozenset({"F", "FAT"}),
+    "inphase": frozenset({"IP", "IN_PHASE", "IN PHASE"}),
+    "outphase": frozenset({"OP", "OPP_PHASE", "OUT_PHASE", "OPPOSED_PHASE", "OUT OF PHASE"}),
+}
+
+
+def setting_of(repetition: object, inversion: object, words: Sequence[object], reordering: object = "", sign: int = 0) -> Setting:
+    """A `Frame.setting`. `words`: its ImageType; `reordering`: GE says of images of one protocol which had the phase-encoding direction turned round."""
     told = str(reordering or "").upper()
     turned = -1 if told == "REVERSE_LINEAR" else 1 if told == "LINEAR" else 0
-    return as_number(repetition or 0), as_number(inversion or 0), sign or turned
+    return as_number(repetition or 0), as_number(inversion or 0), sign or turned, dixon_of(words)
 
 
-def _setting(ds: Dataset, sign: int = 0) -> tuple[float, float, int]:
-    return setting_of(ds.get("RepetitionTime"), ds.get("InversionTime"), ds.get("RectilinearPhaseEncodeReordering"), sign)
+def dixon_of(words: Sequence[object]) -> int:
+    """Place (from 1) of the Dixon kind that an ImageType names from its third value on; 0 for none."""
+    upper = {str(word).upper() for word in list(words)[2:]}
+    return next((n for n, kinds in enumerate(DIXON.values(), 1) if kinds & upper), 0)
+
+
+def _setting(ds: Dataset, sign: int = 0) -> Setting:
+    words = as_list(ds.get("ImageType"))
+    return setting_of(ds.get("RepetitionTime"), ds.get("InversionTime"), words, ds.get("RectilinearPhaseEncodeReordering"), sign)
 
 
 def _classic(ds: Dataset, path: Path) -> Frame:
@@ -140,7 +157,7 @@ def _enhanced(ds: Dataset, path: Path) -> Iterator[Frame]:
         group = (echo, component_of(words, kind.get("ComplexImageComponent")), derived_of(words))
         number, uid = as_number(ds.get("InstanceNumber", 0) or 0) * 1e6 + n, f"{ds.get('SOPInstanceUID', '')}#{n}"
         times = as_list(item("MRModifierSequence").get("InversionTimes"))
-        setting = setting_of(item("MRTimingAndRelatedParametersSequence").get("RepetitionTime"), next(iter(times), 0))
+        setting = setting_of(item("MRTimingAndRelatedParametersSequence").get("RepetitionTime"), next(iter(times), 0), words)
         yield Frame(path, n, number, rows=int(ds.Rows), columns=int(ds.Columns), group=group, uid=uid, setting=setting, **plane_of(plane))
 
 

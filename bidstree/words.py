@@ -25,7 +25,7 @@ VOCABULARY: tuple[tuple[str, str, str, dict[str, str | int]], ...] = (
     (r" psir\b", "anat", "T1w", {"acq": "psir"}),
     (r" (stir|t2 ?stir)\b", "anat", "T2w", {"acq": "stir"}),
     (r" (gre )?(field ?map\w*|fieldmap|fmap|b0 ?map|gre field|field mapping)", "fmap", "", {}),
-    (r" (asl|pcasl|pasl|casl|3dpcasl|3dasl|arterial spin|perfusion asl)\b", "perf", "asl", {}),
+    (r" (asl|pcasl|pasl|casl|3dpcasl|3dasl|arterial spin|perfusion asl|dsc|pwi|ep2d perf|perfusion)\b", "perf", "asl", {}),
     (r" (mtr|mt ?(on|off|0|1)|mtc ?(on|off)|mt ?(pulse )?(on|off)|no ?mt|without mt|with mt)\b", "anat", "MTR", {}),
     (r" (sbref|sb ref)\b", "", "sbref", {}),
     (r" (dwi|dti|dmri|diff\w*|hardi|noddi|dsi|tensor|ep2d diff|trace\w*|diffusion)", "dwi", "dwi", {}),

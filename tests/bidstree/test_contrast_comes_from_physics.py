@@ -211,3 +211,20 @@ def test_an_agent_once_given_is_expected_in_every_later_image_of_the_visit() -> 
     visit = [(2, "T1w", False), (5, "T1w", True), (6, "T2w", False), (7, "FLAIR", False), (8, "T1w", True)]
     assert classify.agent_forgotten(visit) == [3]
     assert classify.agent_forgotten([(number, suffix, False) for number, suffix, _ in visit]) == []
+
+
+PLANAR = {"ScanningSequence": "EP\\GR", "EchoTime": 30, "RepetitionTime": 1500, "FlipAngle": 60}
+FAST = {"ScanningSequence": "GR", "SequenceVariant": "SP", "MRAcquisitionType": "3D", "EchoTime": 3.4, "RepetitionTime": 22, "FlipAngle": 18}
+STIR = {"ScanningSequence": ["SE", "IR"], "EchoTime": 60, "RepetitionTime": 4000, "InversionTime": 180, "FlipAngle": 150}
+
+
+def test_what_only_looks_like_a_contrast_of_bids_is_not_named_by_it() -> None:
+    assert classify.contrast({"RepetitionTime": 1.5}, PLANAR, volumes=60).suffix == "bold"
+    assert classify.contrast({}, PLANAR | {"ContrastBolusAgent": "Gadovist"}, volumes=60).review, "a bolus passing through"
+    assert classify.contrast({}, PLANAR | {"SeriesDescription": "ep2d_perf"}, volumes=60).code == "perfusion_incomplete"
+    assert classify.contrast({}, FAST | {"SeriesDescription": "t1_vibe"}).suffix == "T1w"
+    assert classify.contrast({}, FAST | {"SeriesDescription": "t1_vibe_dyn"}, volumes=40).code == "contrast_unknown"
+    assert classify.contrast({}, FAST | {"AngioFlag": "Y"}).suffix == "angio"
+    tirm = classify.contrast({}, STIR | {"SeriesDescription": "t2_tirm_sag"})
+    assert (tirm.suffix, tirm.entities, tirm.review) == ("T2w", {"acq": "stir"}, False)
+    assert classify.contrast({}, STIR | {"SeriesDescription": "t2_flair_sag"}).review, "a FLAIR does not null fat"

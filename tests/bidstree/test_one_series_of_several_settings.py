@@ -96,3 +96,13 @@ def test_minutes_since_the_injection_are_kept_and_the_times_are_not(tmp_path: Pa
     assert answer.fields.get("MinutesSinceInjection") == (minutes if minutes is not None and minutes >= 0 else None)
     assert answer.entities["ce"] == "gadolinium" and answer.review == (minutes == -10)
     assert since_injection(path, {}) == {}
+
+
+def test_water_and_fat_of_one_series_become_two_images_with_names_of_their_own(tmp_path: Path) -> None:
+    for n, kind in enumerate(("W", "F", "IP", "OP")):
+        volume(tmp_path / "in", 1 + 4 * n, **(SE | {"ScanningSequence": "SE"}), ImageType=["DERIVED", "PRIMARY", kind])
+    done = convert.series(tmp_path / "in", tmp_path / "out", ask_second=False)
+    assert (done.verdict, shapes(done)) == ("agreed", [(8, 8, 4)] * 4) and done.images[0].measures["split_by"] == "Dixon kind"
+    facts = {"ScanningSequence": "SE", "EchoTime": 10, "RepetitionTime": 500}
+    answers = [classify.contrast(image.sidecar, facts) for image in done.images]
+    assert sorted(str(one.entities["acq"]) for one in answers) == ["fat", "inphase", "outphase", "water"]
