@@ -47,7 +47,7 @@ _MEANINGS = (
     "hypointense edema necrosis core tumor stroke hemorrhage brain left right ventricle thalamus caudate putamen pallidum hippocampus amygdala label"
 )
 MEANINGS = frozenset(_MEANINGS.split())
-RATER = re.compile(r"[a-z]{0,8}[0-9]{1,3}", re.ASCII)
+RATER = re.compile(r"(r|rater|reader|expert|annotator)?[0-9]{1,3}", re.ASCII)
 _SURE = 0.9
 
 

@@ -248,3 +248,6 @@ def test_nothing_said_is_nothing_kept() -> None:
     assert correcting.checked({"contrast": "", "beside": None, "labels": {}}) == {}
     with pytest.raises(Invalid):
         correcting.checked({"surname": "Hansen"})
+    with pytest.raises(Invalid):
+        correcting.checked({"rater": "hansen1"})
+    assert correcting.checked({"rater": "rater12"}) == {"rater": "rater12"}
