@@ -257,7 +257,7 @@ def _record_image(run: Run, study: Study, id_: uuid.UUID, image: Json, products:
         return None
     withheld = _withheld(image, files)
     if before := Image.objects.filter(pk=id_).first():  # the study was done again
-        if withheld or before.state != Image.State.REFUSED:
+        if withheld or before.state != Image.State.REFUSED or before.decided_by_id:  # what a steward refused stays refused
             return None
         id_ = uuid.uuid5(id_, str(run.pk))
     run_number = _free_run(visit, image["bids"]) if image["bids"] else None

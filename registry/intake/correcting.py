@@ -16,7 +16,7 @@ from django.db import transaction
 from registry.access import policy
 from registry.accounts.models import Dataset, Site, User
 from registry.audit import actions as audit
-from registry.imaging.models import Image
+from registry.imaging.models import Decision, Image
 from registry.intake import matching
 from registry.intake.models import Correction, Study
 from registry.rules import Conflict, Invalid
@@ -101,6 +101,7 @@ def correct(actor: User, image: Image, said: Mapping[str, Any]) -> Correction:
         if image.state == Image.State.PROPOSED:
             image.state, image.reason = Image.State.REFUSED, "The site says that this is another contrast."
             image.save(update_fields=["state", "reason"])
+            Decision.objects.create(image=image, verdict="refused", by=actor.email, reason=image.reason)
         again = _again(image)
         audit.write(actor, "contrast.correct", f"image:{image.pk}", dataset=person.dataset, protocol=protocol, again=again)
     return kept

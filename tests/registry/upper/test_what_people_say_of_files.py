@@ -137,6 +137,15 @@ def test_a_study_done_again_gives_no_image_twice(house: Any, person: Any, hand_i
     assert Image.objects.get().state == "refused" and Correction.objects.get().correction["code"] == "derived_map"
 
 
+def test_what_a_steward_refused_is_not_proposed_again_by_a_correction(house: Any, person: Any, hand_in: Any, carried: Any, one_image: Any) -> None:
+    hand_in({})
+    carried.studies(answered(one_image))
+    image = actions.refuse_image(house.steward, Image.objects.get(), "Motion.")
+    actions.correct(house.contributor, image, {"datatype": "anat", "suffix": "T1w", "entities": {"acq": "x"}})
+    assert carried.studies(answered(one_image)) == 1
+    assert [(one.pk, one.state) for one in Image.objects.all()] == [(image.pk, "refused")]
+
+
 @pytest.mark.parametrize(
     ("said", "code"),
     [
