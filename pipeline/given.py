@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import PurePosixPath
 
 __all__ = ["beside", "person", "session", "sessions", "stem"]
@@ -18,6 +18,7 @@ __all__ = ["beside", "person", "session", "sessions", "stem"]
 _VISIT = re.compile(
     r"(?:ses[-_]?)?((?:visit|study|session|scan|timepoint|time|tp|ses|month|year|week|day|v|m|y|w|d|t)?[-_ ]?[0-9]{1,3}|baseline|bl|followup|fu[0-9]{0,2})"
 )
+_DATE = re.compile(r"(?:ses[-_]?)?((?:19|20)[0-9]{2})[-_]?(0[1-9]|1[0-2])[-_]?([0-2][0-9]|3[01])")
 # Folders that say what lies in them, not whose it is.
 _KINDS = re.compile(
     r"anat|func|dwi|dmri|dti|fmap|perf|t1w?|t2w?|t2s(tar)?w?|flair|pd|swi|mt|bold|rest|nii|niftis?|masks?|labels?|seg(mentation)?s?|annotations?|gt|raw(data)?|"
@@ -28,7 +29,12 @@ _SURELY = re.compile(r"(ses[-_]|visit|session|timepoint|tp[0-9]|baseline|followu
 
 
 def visit(word: str) -> str:
-    """The visit that a folder or the first word of a file's name names, in small letters and digits; empty for none. At most three digits: never a date."""
+    """The visit that a folder or the first word of a file's name names, in small letters and digits; empty for none.
+
+    At most three digits, or eight that are a calendar date: such a visit must be moved before it is told (`sessions`).
+    """
+    if day := _DATE.fullmatch(word.lower()):
+        return "".join(day.groups())
     found = None if _KINDS.fullmatch(word.lower()) else _VISIT.fullmatch(word.lower())
     return re.sub(r"[^a-z0-9]", "", found[1]) if found else ""
 
@@ -48,9 +54,9 @@ def session(name: str) -> str:
     return next((found for part in (*explicit, *reversed(folders), *words[:1]) if (found := visit(part))), "")
 
 
-def sessions(names: Mapping[int, str], usual: str) -> dict[int, str]:
-    """Number -> label of the visit, for files of one person; where none names a visit, or a file none, it is `usual`."""
-    found = {n: session(name) for n, name in names.items()}
+def sessions(names: Mapping[int, str], usual: str, moved: Callable[[str], str]) -> dict[int, str]:
+    """Number -> label of the visit, for files of one person; where none names a visit, or a file none, it is `usual`. `moved` makes a label of a date."""
+    found = {n: moved(one) if len(one := session(name)) == 8 and one.isdecimal() else one for n, name in names.items()}
     only = {one for one in found.values() if one}
     return {n: one or (next(iter(only)) if len(only) == 1 else usual) for n, one in found.items()}
 

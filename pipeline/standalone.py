@@ -25,6 +25,7 @@ from typing import Any
 from bidstree import corrections, dataset
 from bidstree.corrections import Correction
 from bidstree.errors import BidsError
+from deid import dates
 from deid.errors import DeidError
 from deid.pseudonyms import fingerprint, keys_from_file
 from pipeline import given
@@ -157,7 +158,10 @@ def study_order(asked: Request, study: Study, found: Sorted, decided: Mapping[st
     files = tuple((n, found.rows[n].sha256) for n in sorted(study.files + study.masks))
     order = replace(asked.order(), kind="study", study=study.code, participant=study.participant, label=study.participant)
     names = {one.n: one.name for one in found.sources if one.n in set(study.masks)}
-    said = {n: {"session": label} for n, label in given.sessions(names, study.session).items()} if study.whose else {}
+    _, pseudonyms = keys_from_file(asked.key)
+    shift = dates.Shift(pseudonyms.offset_days(study.participant))
+    labels = given.sessions(names, study.session, lambda day: dates.move_date(day, shift) or "undated") if study.whose else {}
+    said = {n: {"session": label} for n, label in labels.items()}
     rows = {mark: {**asdict(row), "context": list(row.context)} for mark, row in decided.items()}
     return replace(order, session=study.session, files=files, said=said, corrections=rows)
 

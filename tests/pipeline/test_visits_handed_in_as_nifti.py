@@ -18,6 +18,7 @@ from deid.pseudonyms import keys_from_file, new_key
 from pipeline.isolate import Pool
 from pipeline.order import Order
 from pipeline.outcome import Outcome
+from pipeline.standalone import Request, run
 from pipeline.steps import run_study
 from pipeline.workspace import Workspace
 
@@ -218,3 +219,24 @@ def test_a_mask_of_another_grid_is_brought_to_its_image_only_when_that_was_asked
     (mask,) = (bids / "derivatives").rglob("*_mask.nii.gz")
     assert verdicts(outcome) == ["ok", "ok"] and nib.load(mask).shape == SHAPE
     assert json.loads(mask.with_name(mask.name.replace(".nii.gz", ".json")).read_text())["Resampled"] == "nearest"
+
+
+def test_at_a_desk_a_folder_is_a_person_and_nothing_of_its_name_is_told(tmp_path: Path) -> None:
+    root = tmp_path / "in" / "Vestergaard"
+    write(root / "20190304" / "T2w.nii.gz", tissue(12))
+    (root / "20190304" / "T2w.json").write_text(json.dumps({"EchoTime": 0.1, "PatientID": "310577-2046"}))
+    write(root / "20190304" / "T2w_lesion.nii.gz", marked(5))
+    write(root / "20200304" / "T2w.nii", tissue(13))
+    new_key(tmp_path / "key")
+    outcome = run(Request(tmp_path / "in", tmp_path / "out", tmp_path / "key"))
+    assert verdicts(outcome) == ["ok"] * 4, outcome.as_json()["files"]
+    bids = tmp_path / "out" / "bids"
+    sessions = sorted(path.name for path in bids.glob("sub-*/ses-*"))
+    assert len(sessions) == 2 and len(list(bids.glob("sub-*"))) == 1 and not {"ses-20190304", "ses-20200304"} & set(sessions)
+    assert check.validate(bids).errors == 0
+    for path in (tmp_path / "out").rglob("*"):
+        raw = path.read_bytes() if path.is_file() else b""
+        text = path.name.encode() + (gzip.decompress(raw) if path.name.endswith(".gz") else raw)
+        assert not any(word in text for word in (b"estergaard", b"310577", b"20190304"))
+    again = run(Request(tmp_path / "in", tmp_path / "again", tmp_path / "key"))
+    assert [image["bids"] for image in again.images] == [image["bids"] for image in outcome.images]
