@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import date
 from typing import Any
 
 from django.db import transaction
 
 from registry.access import policy
+from registry.accounts import keys
 from registry.accounts.models import User
 from registry.audit import actions as audit
 from registry.clinical import dictionary
 from registry.clinical.models import ClinicalRecord
 from registry.rules import Invalid
+from registry.subjects import actions as subjects
 from registry.subjects.models import Participant, Visit
+
+DATE = re.compile(r"([0-9]{4})(?:-([0-9]{2})(?:-([0-9]{2}))?)?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -28,10 +34,15 @@ class Row:
 
 
 def record(actor: User, rows: Sequence[Row]) -> list[ClinicalRecord]:
-    """Write clinical records, all or none. Raises Denied; Invalid `invalid` naming row and field of everything that is wrong, and no value."""
+    """Write clinical records, all or none. Raises Denied; Invalid `invalid` naming row and field of everything that is wrong, and no value.
+
+    Where the dictionary has a day (`onset_day`), a date may be given (`onset_date`: `2019-05-12`, `2019-05`, `2019`): it becomes days from the same day zero
+    as the visits', with its precision, and is forgotten.
+    """
     people = {row.visit.participant_id: row.visit.participant for row in rows}
     for participant in people.values():
         policy.require(actor, "contribute", participant)
+    rows = [replace(row, values=_days(row, n)) for n, row in enumerate(rows)]
     wrong = [{"field": f"records.{n}.{fault.field}", "reason": fault.reason} for n, row in enumerate(rows) for fault in _faults(row)]
     if wrong:
         raise Invalid("invalid", "Some values may not stand as they are; nothing was recorded.", "Mend the fields named and send all again.", errors=wrong)
@@ -45,6 +56,41 @@ def record(actor: User, rows: Sequence[Row]) -> list[ClinicalRecord]:
             mine = [str(one.pk) for one in records if one.visit.participant_id == participant.pk]
             audit.write(actor, "clinical.record", f"participant:{participant.pk}", dataset=participant.dataset, records=mine)
     return records
+
+
+def _days(row: Row, n: int) -> dict[str, Any]:
+    """The values with days in place of dates. Raises Invalid for what is no date, and where there is no visit to count from."""
+    if row.instrument not in dictionary.names() or not isinstance(row.values, dict):
+        return row.values
+    fields = dictionary.instrument(row.instrument)["fields"]
+    dates = [name for name in row.values if name.endswith("_date") and f"{name.removesuffix('_date')}_day" in fields]
+    values = {name: value for name, value in row.values.items() if name not in dates}
+    for name in dates:
+        what = name.removesuffix("_date")
+        day, precision = _middle(row.values[name], f"records.{n}.values.{name}")
+        values[f"{what}_day"] = _since_zero(row.visit.participant, day)
+        if f"{what}_precision" in fields:
+            values[f"{what}_precision"] = precision
+    return values
+
+
+def _middle(text: object, field: str) -> tuple[date, str]:
+    """The day that a date of some precision stands for: itself, the middle of its month or of its year."""
+    found = DATE.fullmatch(text) if isinstance(text, str) else None
+    try:
+        if found is None:
+            raise ValueError
+        year, month, day = (int(part) if part else None for part in found.groups())
+        return date(year or 0, month or 7, day or (15 if month else 2)), "day" if day else "month" if month else "year"
+    except ValueError:
+        raise Invalid("invalid", "A date is no date.", "Write 2019-05-12, 2019-05 or 2019.", errors=[{"field": field, "reason": "is no date"}]) from None
+
+
+def _since_zero(participant: Participant, day: date) -> int:
+    first = participant.visits.filter(day=0).first()
+    if first is None:
+        raise Invalid("no_day_zero", "This participant has no first visit to count days from.", "Add the visit first.")
+    return subjects.days_between(keys.code_key(participant.dataset), participant.code, first.day_code, day)
 
 
 def _faults(row: Row) -> list[dictionary.Fault]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 import pytest
@@ -133,3 +134,24 @@ def test_who_writes_and_who_reads(house: Any) -> None:
     assert [queries.records(who).count() for who in (house.contributor, house.steward, house.world.user(), None)] == [1, 1, 0, 0]
     right = house.world.entitled(house.dataset, house.steward)
     assert queries.records(right.user).count() == 1
+
+
+@pytest.mark.django_db(databases="__all__")
+@pytest.mark.parametrize(
+    ("text", "day", "precision"), [("2021-02-22", -10, "day"), ("2021-03-04", 0, "day"), ("2021-02", -17, "month"), ("2019", -611, "year")]
+)
+def test_a_date_becomes_days_from_the_visits_day_zero_with_its_precision(house: Any, text: str, day: int, precision: str) -> None:
+    person = house.person()
+    house.visit(person, day=date(2021, 3, 4))
+    later = house.visit(person, "m12", date(2022, 3, 4))
+    (kept,) = actions.record(house.contributor, [actions.Row(later, "relapse", {"onset_date": text})])
+    assert kept.values == {"onset_day": day, "onset_precision": precision}
+
+
+@pytest.mark.django_db(databases="__all__")
+@pytest.mark.parametrize("text", ["2021-13", "yesterday", "04.03.2021", 2019, "2021-02-30"])
+def test_what_is_no_date_is_refused_without_being_repeated(house: Any, text: Any) -> None:
+    visit = house.visit(house.person())
+    with pytest.raises(Invalid) as error:
+        actions.record(house.contributor, [actions.Row(visit, "relapse", {"onset_date": text})])
+    assert str(text) not in str(error.value) and error.value.errors[0]["field"] == "records.0.values.onset_date"
