@@ -8,12 +8,17 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from qa.errors import QaError, refusal
 from qa.examine import Report, measure, unreadable
+from spatial.errors import SpatialError
+from spatial.volumes import Volume, load
 
 SKIPPED = ("mask", "dseg", "probseg")
 
@@ -54,17 +59,23 @@ def body_of(path: Path) -> str:
 
 
 def examine(
-    path: Path, *, suffix: str | None = None, body: str | None = None, device: str = "cpu", zone: Path | None = None, stage: str | None = None
+    path: Path,
+    *,
+    suffix: str | None = None,
+    body: str | None = None,
+    device: str = "cpu",
+    zone: Path | None = None,
+    stage: str | None = None,
+    volume: Volume | SpatialError | None = None,
 ) -> Report:
-    """Load one NIfTI with what lies beside it (bval, bvec, JSON) and measure it; a file that cannot be read gives a failed report."""
-    from spatial.errors import SpatialError
-    from spatial.volumes import load
+    """Load one NIfTI with what lies beside it (bval, bvec, JSON) and measure it; a file that cannot be read gives a failed report.
 
+    `volume`: what reading it gave, where that was done already.
+    """
     suffix = suffix or suffix_of(path)
-    try:
-        volume = load(path)
-    except SpatialError as error:
-        return unreadable(suffix, error.reason)
+    volume = _read(path) if volume is None else volume
+    if isinstance(volume, SpatialError):
+        return unreadable(suffix, volume.reason)
     stem = path.name.removesuffix(".gz").removesuffix(".nii")
     beside = {kind: path.with_name(f"{stem}.{kind}") for kind in ("bval", "bvec", "json")}
     facts = json.loads(beside["json"].read_text(encoding="utf-8")) if beside["json"].is_file() else {}
@@ -114,19 +125,68 @@ def dataset(folder: Path, *, device: str, out: Path | None) -> int:
         raise refusal("no_images")
     reports: dict[str, Report] = {}
     links: dict[str, str] = {}
-    for n, path in enumerate(images, 1):
+    for n, (path, volume) in enumerate(_ahead(images), 1):
         place = path.relative_to(folder)
         stem = f"{path.name.split('.')[0].rsplit('_', 1)[0]}_desc-qa_{suffix_of(path)}"
-        report = examine(path, device=_device(device), stage=_stage(path))
+        report = examine(path, device=_device(device), stage=_stage(path), volume=volume)
         target = out / place.parent
         target.mkdir(parents=True, exist_ok=True)
         _write(target / f"{stem}.json", json.dumps(report | {"source": f"bids::{place.as_posix()}"}, indent=1, allow_nan=False))
         _write(target / f"{stem}.html", page(report, place.name))
         reports[place.as_posix()], links[place.as_posix()] = report, f"{place.parent.as_posix()}/{stem}.html"
         print(f"{n}/{len(images)}  {report['grade']:6}  {place.as_posix()}", flush=True)
-    _write(out / "index.html", cohort(reports, links=links))
+    _write(out / "index.html", cohort(reports, links=links, when=_times(folder, list(reports))))
+    _write(out / ".bidsignore", "sub-*/**\nindex.html\n")  # BIDS has no name for reports of quality yet
     _write(out / "dataset_description.json", json.dumps(DESCRIPTION, indent=1))
     return 0
+
+
+def _ahead(images: Sequence[Path]) -> Iterator[tuple[Path, Volume | SpatialError]]:
+    """Each image with its volume, the next one being read and unpacked while this one is measured."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(1) as reader:
+        waiting = reader.submit(_read, images[0])
+        for n, path in enumerate(images):
+            volume = waiting.result()
+            if n + 1 < len(images):
+                waiting = reader.submit(_read, images[n + 1])
+            yield path, volume
+
+
+def _read(path: Path) -> Volume | SpatialError:
+    """The volume with its values in memory, or why there is none."""
+    try:
+        volume = load(path)
+        return Volume(np.asarray(volume.data), volume.affine)
+    except SpatialError as error:
+        return error
+
+
+def _times(folder: Path, names: Sequence[str]) -> dict[str, float]:
+    """Days from any start, as the sessions tables say (`acq_time` or `day`); an image whose session has none is left out."""
+    days: dict[tuple[str, str], float] = {}
+    for table in folder.glob("sub-*/sub-*_sessions.tsv"):
+        rows = [line.split("\t") for line in table.read_text(encoding="utf-8").splitlines()]
+        for cells in rows[1:]:
+            row = dict(zip(rows[0], cells, strict=False))
+            when = _days(row.get("acq_time") or row.get("day") or "")
+            if when is not None:
+                days[table.parent.name, row.get("session_id", "")] = when
+    found = {name: days.get((name.split("/")[0], name.split("/")[1])) for name in names}
+    return {name: day for name, day in found.items() if day is not None}
+
+
+def _days(text: str) -> float | None:
+    """A number of days, or an ISO date and time as days; None for anything else."""
+    try:
+        return float(text)
+    except ValueError:
+        pass
+    try:
+        return datetime.fromisoformat(text).timestamp() / 86400
+    except ValueError:
+        return None
 
 
 def _stage(path: Path) -> str:

@@ -92,6 +92,40 @@ def kedge(power: Tensor) -> float:
     return min(found) if found else math.nan
 
 
+def kextent(power: Tensor) -> float:
+    """How far from the centre k-space holds signal, in cycles per voxel, smallest of the three axes: 0.5 to the edge; less: cut off, and edges ring.
+
+    Along each axis (the other two frequencies below 0.1) the median |F| per step of 0.02 is followed outwards until it falls below 1.5 times the noise,
+    which is the median |F| of the corners (all three frequencies above 0.4), or below a thousandth of what it was at 0.1 to 0.18 (no noise: zero-filled).
+    """
+    import torch
+
+    n = power.shape
+    frequency = [torch.fft.fftfreq(n[0]).abs(), torch.fft.fftfreq(n[1]).abs(), torch.arange(n[2]) / max(2 * (n[2] - 1), 1)]
+    far = [(f > 0.4).to(power.device) for f in frequency]
+    corner = power[far[0]][:, far[1]][:, :, far[2]]
+    if corner.numel() < 100:
+        return math.nan
+    return min(_reach(power, frequency, axis, 1.5 * median(corner)) for axis in range(3))
+
+
+def _reach(power: Tensor, frequency: list[Tensor], axis: int, floor: float) -> float:
+    """The first frequency along an axis, stepping outwards by 0.02, from which two steps together hold less than `floor`."""
+    near = [((f < 0.1) & (f > 0)).to(power.device) for f in frequency]
+    steps = []
+    for k in range(5, 25):
+        near[axis] = ((frequency[axis] > 0.02 * k) & (frequency[axis] <= 0.02 * (k + 1))).to(power.device)
+        part = power[near[0]][:, near[1]][:, :, near[2]]
+        steps.append(median(part) if part.numel() else math.nan)
+    known = [s for s in steps[:4] if not math.isnan(s)]
+    least = max(floor, 1e-3 * max(known, default=0.0))
+    for k, (here, next_) in enumerate(zip(steps, [*steps[1:], steps[-1]], strict=True)):
+        if here < least and next_ < least:
+            share = 0.0 if k == 0 or math.isnan(steps[k - 1]) else math.log(steps[k - 1] / least) / math.log(steps[k - 1] / max(here, 1e-20))
+            return 0.02 * (5 + k) - 0.01 + 0.02 * (share - 0.5)
+    return 0.5
+
+
 def slice_means(image: Tensor, mask: Tensor, axis: int) -> Tensor:
     """Mean of the masked voxels of each slice along an axis; NaN for a slice with fewer than 5 % of the largest slice's mask."""
     import torch
@@ -198,3 +232,21 @@ def voids(image: Tensor, core: Tensor, level: float) -> float:
     """Share of the core's voxels below a quarter of the level: signal that dropped out (or fluid, on T1w and FLAIR)."""
     inside = image[core]
     return float((inside < 0.25 * level).sum()) / inside.numel() if inside.numel() else math.nan
+
+
+def dark_patch(work: Tensor, expected: Tensor, place: Tensor, zooms: tuple[float, ...]) -> float:
+    """The darkest place of the brain against what the template has there, both looked at over about 15 mm: 1 is as everywhere else, 0 a hole.
+
+    `work`: bias-corrected image, `expected`: the template on its grid, `place`: where the template's brain lies, without its rim (bool). Dividing by
+    the template keeps ventricles from looking like lost signal (on other contrasts than its T1w the ratio varies more, so compare with like).
+    """
+    from qa.masks import smooth
+
+    sigma = (6.0 / zooms[0], 6.0 / zooms[1], 6.0 / zooms[2])
+    inside = place & (smooth(place.float(), sigma) > 0.6)
+    if int(inside.sum()) < 200:
+        return math.nan
+    seen, usual = (smooth(x * place, sigma)[inside] for x in (work, expected))
+    ratio = seen / usual.clamp_min(1e-3 * float(usual.max()))
+    middle = median(ratio)
+    return quantile(ratio, 0.002) / middle if middle > 0 else math.nan

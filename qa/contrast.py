@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from qa.robust import Tensor, deviation, mad, median, quantile
+from qa.robust import MAD_TO_SD, Tensor, deviation, median, quantile
 
 
 def cnr(values: Tensor, wm: Tensor, gm: Tensor, air: Tensor) -> float:
@@ -18,9 +18,14 @@ def cnr(values: Tensor, wm: Tensor, gm: Tensor, air: Tensor) -> float:
 
 
 def cjv(values: Tensor, wm: Tensor, gm: Tensor) -> float:
-    """(MAD_wm + MAD_gm) / |mu_wm - mu_gm|: coefficient of joint variation; low is good."""
-    apart = abs(median(values, wm) - median(values, gm))
-    return (mad(values, wm) + mad(values, gm)) / apart if apart > 0 else math.nan
+    """(MAD_wm + MAD_gm) / |mu_wm - mu_gm|: coefficient of joint variation; low is good.
+
+    mu: weighted median. MAD: about mu, over the voxels that are more than half as likely of that tissue as the likeliest one (MRIQC 24's way).
+    """
+    mu = {name: median(values, w) for name, w in (("wm", wm), ("gm", gm))}
+    spread = sum(MAD_TO_SD * median((values[w > 0.5 * w.max()] - mu[name]).abs()) for name, w in (("wm", wm), ("gm", gm)))
+    apart = abs(mu["wm"] - mu["gm"])
+    return spread / apart if apart > 0 else math.nan
 
 
 def wm2max(image: Tensor, mu_wm: float) -> float:

@@ -28,7 +28,7 @@ def core(scene: Scene) -> Tensor:
 
 
 def measures(scene: Scene) -> dict[str, Any]:
-    """cord_snr, cord_cnr over the core. Raises QaError `no_tissue` where the core holds no three classes."""
+    """cord_snr, cord_fluid_snr, cord_cnr over the core. Raises QaError `no_tissue` where the core holds no three classes."""
     inside = masks.spread(core(scene), scene.by, scene.shape)
     values = scene.image[inside]
     order = "T1w" if scene.suffix == "T1w" else "T2w"
@@ -40,11 +40,11 @@ def measures(scene: Scene) -> dict[str, Any]:
 def _pair(values: Tensor, cord: Tensor, fluid: Tensor) -> dict[str, Any]:
     spread = (deviation(values, cord) ** 2 + deviation(values, fluid) ** 2) ** 0.5
     apart = abs(median(values, cord) - median(values, fluid))
-    return {"cord_snr": noise.snr(values, cord), "cord_cnr": apart / spread if spread > 0 else float("nan")}
+    return {"cord_snr": noise.snr(values, cord), "cord_fluid_snr": noise.snr(values, fluid), "cord_cnr": apart / spread if spread > 0 else float("nan")}
 
 
 def with_mask(image: Tensor, cord: Tensor, fluid: Tensor) -> dict[str, Any]:
-    """cord_snr, cord_cnr where masks of the cord and of the fluid around it are given (bool, the image's shape)."""
+    """cord_snr, cord_fluid_snr, cord_cnr where masks of the cord and of the fluid around it are given (bool, the image's shape)."""
     inside = cord | fluid
     if int(cord.sum()) < 20 or int(fluid.sum()) < 20:
         raise refusal("no_tissue")

@@ -6,6 +6,7 @@ World coordinates are mm, RAS+, of the DICOM origin as converted: valid only bef
 
 from __future__ import annotations
 
+import functools
 import math
 
 import numpy as np
@@ -125,3 +126,39 @@ def integrity(before: Tensor, after: Tensor, brain: Tensor) -> dict[str, float]:
 def core(mask: Tensor, zooms: tuple[float, ...], mm: float = 10.0) -> Tensor:
     """The inside of a mask, `mm` from its border."""
     return grow(mask, -mm, zooms)
+
+
+@functools.cache
+def _cap() -> tuple[NDArray[np.float32], NDArray[np.float64], float]:
+    """Distance (mm) of each voxel of a 2 mm template from its head's outline, that grid's world -> voxel, and the world height of the brain's middle."""
+    from scipy import ndimage
+
+    from spatial.templates import head as template_head
+
+    template = template_head()
+    mask = template.head[::2, ::2, ::2]
+    edge = mask & ~ndimage.binary_erosion(mask, border_value=1)
+    away = ndimage.distance_transform_edt(~edge, sampling=[2 * z for z in template.volume.zooms[:3]]).astype(np.float32)
+    affine = template.volume.affine @ np.diag([2.0, 2.0, 2.0, 1.0])
+    brain = np.argwhere(template.brain[::4, ::4, ::4]) * 4.0
+    middle = float((brain @ template.volume.affine[:3, :3].T + template.volume.affine[:3, 3])[:, 2].mean())
+    return away, np.asarray(np.linalg.inv(affine), dtype=np.float64), middle
+
+
+def misfit(head: Tensor, affine: NDArray[np.float64], matrix: NDArray[np.float64]) -> float:
+    """How far (mm, 97th percentile) the head's outline lies from the template's, above the brain's middle: distortion, or a rare head.
+
+    `head`: mask on the grid of `affine` (voxel -> world); `matrix`: image world -> template world. NaN where hardly any outline is in view.
+    """
+    from scipy import ndimage
+
+    away, back, middle = _cap()
+    mask = head.cpu().numpy()
+    edge = np.argwhere(mask & ~ndimage.binary_erosion(mask, border_value=1)).astype(np.float64)
+    there = matrix @ affine
+    world = edge @ there[:3, :3].T + there[:3, 3]
+    at = (world @ back[:3, :3].T + back[:3, 3])[world[:, 2] > middle]
+    if len(at) < 200:
+        return math.nan
+    found = ndimage.map_coordinates(away, at.T, order=1, mode="nearest")
+    return float(np.percentile(found, 97))

@@ -33,6 +33,8 @@ CODES: dict[str, tuple[str, str]] = {
     "brain_erased": ("A region of the brain has one constant value: it was erased by processing.", "Send the scan as the scanner made it."),
     "brain_cut": ("Part of the brain lies outside the field of view.", "Use another series, or record that this one was not meant to cover the brain."),
     "volumes_dead": ("Volumes of the series hold no signal.", "Send the whole series."),
+    "brain_touched": ("Defacing changed voxels of the brain.", "Deface it again from the original; do not give this one out."),
+    "not_included": ("The dataset asks for a protocol rule that this scan breaks.", "Use another series, or change the dataset's criteria of inclusion."),
     "bvec_mismatch": ("The diffusion directions do not fit the number of volumes, or are not unit vectors.", "Convert the series again from DICOM."),
     "no_air": ("There is no air around the object to measure.", ""),
     "air_masked": ("The air around the head is masked, so nothing measured in it means anything.", "Measure the image before skull stripping or defacing."),

@@ -5,7 +5,7 @@ The order inside: integrity of the file -> head -> hard facts -> measures by gro
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qa import diffusion, norms, pictures
-from qa.errors import CODES, refusal
+from qa.errors import CODES, QaError, refusal
 from qa.facts import facts_of
 from qa.grades import Fact, grade, three
 from qa.groups import values as values_of
 from qa.metrics import METRICS, expected, kind
+from qa.scene import canonical
 from qa.subject import Subject
 from spatial.volumes import Volume
 
 SCHEMA = 1
-VERSION = "1"
+VERSION = "2"
 """Version of the whole of qa: masks included. Numbers of different versions are never compared."""
 
 
@@ -53,13 +54,18 @@ def measure(
     facts: Mapping[str, Any] | None = None,
     known: norms.Norms | None = None,
     placement: Any = None,
+    whole: Any = None,
+    conformity: Mapping[str, Any] | None = None,
+    inclusion: Collection[str] = (),
 ) -> Report:
     """Measure one image.
 
     `volume`: 3D, or 4D with time last; `suffix`: BIDS suffix; `stage`: pre-deface | post-deface; `deface_zone`: bool array on the image's grid
     (or a path to one) of what was taken away; `bval` (t,) s/mm^2 and `bvec` (3, t): arrays or paths; `body`: brain | spine; `facts`: DICOM
     keywords of the scanner (Manufacturer, ManufacturerModelName, MagneticFieldStrength) that choose the norm among `known`; `placement`: the
-    report's `placement` of an earlier measurement of the same head (image world -> template world), which saves the registration.
+    report's `placement` of an earlier measurement of the same head (image world -> template world), which saves the registration; `whole`: the
+    volume (or a path to it) before defacing, with which the brain is compared voxel by voxel; `conformity`: what `qa.protocol.check` said, which makes
+    `fail` only by the rules (`inclusion`: their ids) that a dataset declared to be criteria of inclusion.
     Never raises for what an image is: an image that cannot be judged has the grade `fail` and the reason.
     Raises QaError `mask_mismatch`, SpatialError `no_device`.
     """
@@ -69,7 +75,8 @@ def measure(
     )
     found: list[Fact] = []
     _gradients(subject, bval, bvec, found)
-    found += facts_of(subject)
+    found += facts_of(subject) + broken(conformity, inclusion)
+    kept = integrity(subject, whole, found)
     values: dict[str, float] = {}
     missing: dict[str, str] = {}
     if not any(f.code in HOPELESS for f in found):
@@ -77,7 +84,41 @@ def measure(
     for name in expected(subject.kind):
         if name not in values and name not in missing:
             missing[name] = found[0].sentence if found else CODES["not_computable"][0]
-    return _report(subject, values, missing, found, facts or {}, known)
+    report = _report(subject, values, missing, found, facts or {}, known)
+    report["integrity"] = kept
+    return report
+
+
+def broken(conformity: Mapping[str, Any] | None, inclusion: Collection[str]) -> list[Fact]:
+    """The broken rules of a protocol that the dataset declared to be criteria of inclusion, as facts. What is unknown breaks nothing."""
+    asked = [c for c in (conformity or {}).get("checks", ()) if c["id"] in inclusion and c["status"] == "deviates"]
+    return [Fact("not_included", f"{c['says']}: found {c['found']}, expected {c['expected']}.") for c in asked]
+
+
+def integrity(subject: Subject, whole: Any, found: list[Fact]) -> dict[str, float] | None:
+    """What defacing did to the brain (4 mm inside its mask; without a brain: to all outside the zone), against the volume before it; None without one.
+
+    A changed voxel is a fact, added to `found`. Raises QaError `mask_mismatch` for a volume of another shape.
+    """
+    if whole is None or any(f.code in HOPELESS for f in found):
+        return None
+    if isinstance(whole, str | Path):
+        from spatial.volumes import load
+
+        whole = load(Path(whole))
+    if whole.shape != subject.volume.shape:
+        raise refusal("mask_mismatch")
+    scene = subject.scene
+    before, after = (canonical(np.asarray(v.data), np.asarray(v.affine))[0] for v in (whole, subject.volume))
+    try:
+        inside = scene.inner_native.cpu().numpy()
+    except QaError:
+        inside = np.ones(scene.shape, bool) if scene.zone is None else ~scene.zone.cpu().numpy()
+    changed = (before != after) & (inside if before.ndim == 3 else inside[..., None])
+    said = {"brain_changed": float(changed.sum()), "brain_holes": float((changed & (after == 0)).sum()), "compared": float(inside.sum())}
+    if said["brain_changed"]:
+        found.append(Fact("brain_touched", f"{said['brain_changed']:.0f} voxels differ, {said['brain_holes']:.0f} of them became 0."))
+    return said
 
 
 def _report(
@@ -113,9 +154,8 @@ def _report(
 
 def _placement(subject: Subject) -> list[list[float]] | None:
     """Image world -> template world where a brain was placed (only if a measure asked for it)."""
-    if "scene" not in subject.__dict__ or "brain" not in subject.scene.__dict__:
-        return None
-    return [[round(float(v), 6) for v in row] for row in subject.scene.brain.matrix]
+    found = subject.scene.placement if "scene" in subject.__dict__ else None
+    return None if found is None else [[round(float(v), 6) for v in row] for row in found]
 
 
 def entry(name: str, value: float | None) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from qa import artifacts, contrast, coverage, diffusion, inhomogeneity, noise, temporal
 from qa.errors import CODES, QaError, refusal
-from qa.masks import grow, spread
+from qa.masks import factors, grow, pool, spread
 from qa.metrics import METRICS, expected
 from qa.robust import Tensor, median
 from qa.scene import Scene
@@ -71,22 +71,27 @@ def _picture(s: Subject) -> dict[str, Any]:
 
 
 def _air(s: Subject) -> dict[str, Any]:
-    from scipy import ndimage
-
     scene = s.scene
-    outside = ~scene.head.mask
-    import torch
-
-    native_air = spread(scene.air, scene.by, scene.shape)
     found: dict[str, Any] = {"noise_sigma": noise.noise_sigma(scene.air_values, scene.level)}
     try:
-        found["fber"] = noise.fber(scene.image, scene.head_native, native_air)
+        found["fber"] = noise.energy_ratio(scene.image[scene.head_native], scene.air_read)
     except QaError as error:
         found["fber"] = error.reason
     if s.kind == "structural":
-        distance = torch.from_numpy(ndimage.distance_transform_edt(outside.cpu().numpy(), sampling=scene.work_zooms)).to(scene.work)
-        found["qi_1"] = noise.qi_1(scene.work, _hat(scene), distance)
+        found["qi_1"] = noise.qi_1(scene.work, _hat(scene), _away(scene))
     return found
+
+
+def _away(scene: Scene) -> Tensor:
+    """Distance from the head in mm on the work grid, reckoned on blocks of about 4 mm: it is only asked whether it is a tenth of the largest."""
+    import torch
+    from scipy import ndimage
+
+    by = factors(scene.work_zooms, tuple(scene.work.shape), target=4.0)
+    outside = pool((~scene.head.mask).float(), by) > 0.5
+    mm = tuple(z * f for z, f in zip(scene.work_zooms, by, strict=True))
+    away = np.asarray(ndimage.distance_transform_edt(outside.cpu().numpy(), sampling=mm), dtype=np.float32)
+    return spread(torch.from_numpy(away).to(scene.work.device), by, tuple(scene.work.shape))
 
 
 def _hat(scene: Scene) -> Tensor:
@@ -102,7 +107,8 @@ def _ghosts(s: Subject) -> dict[str, Any]:
 
 
 def _kspace(s: Subject) -> dict[str, Any]:
-    return {"kspike": artifacts.kspike(s.scene.spectrum, s.scene.shape), "kedge": artifacts.kedge(s.scene.spectrum)}
+    k = s.scene.spectrum
+    return {"kspike": artifacts.kspike(k, s.scene.shape), "kedge": artifacts.kedge(k), "kextent": artifacts.kextent(k)}
 
 
 def _box(mask: Tensor, margin: int = 2) -> tuple[slice, slice, slice]:
@@ -139,8 +145,23 @@ def _brain(s: Subject) -> dict[str, Any]:
     found: dict[str, Any] = {"brain_ml": coverage.brain_ml(mask, scene.work_zooms), "brain_outside": scene.brain.outside}
     found |= coverage.position(mask, scene.head.mask, scene.work_affine) | coverage.pose(scene.brain.matrix)
     if s.kind == "structural":
+        found["misfit_mm"] = coverage.misfit(scene.head.mask, scene.work_affine, scene.brain.matrix)
+        found["dark_patch"] = _dark_patch(scene)
         found["void_frac"] = artifacts.voids(scene.work, coverage.core(mask, scene.work_zooms), scene.level)
     return found
+
+
+def _dark_patch(scene: Scene) -> float | str:
+    """`artifacts.dark_patch` on blocks of about 4 mm: it looks over 15 mm."""
+    try:
+        field = scene.field_and_tissue[0]
+    except QaError as error:
+        return error.reason
+    place = grow(scene.brain.place, -4.0, scene.work_zooms)
+    place = place if scene.zone_work is None else place & ~scene.zone_work
+    by = factors(scene.work_zooms, tuple(scene.work.shape), target=4.0)
+    mm = scene.work_zooms[0] * by[0], scene.work_zooms[1] * by[1], scene.work_zooms[2] * by[2]
+    return artifacts.dark_patch(pool(scene.work / field, by), scene.expected(by), pool(place.float(), by) > 0.5, mm)
 
 
 def _place(s: Subject) -> dict[str, Any]:

@@ -43,7 +43,7 @@ def field(coefficients: Tensor, shape: tuple[int, ...]) -> Tensor:
     return total.exp()
 
 
-def fit(work: Tensor, mask: Tensor, suffix: str, rounds: int = 4) -> tuple[Tensor, Tissue]:
+def fit(work: Tensor, mask: Tensor, suffix: str, rounds: int = 10) -> tuple[Tensor, Tissue]:
     """The field on the work grid (median 1 inside the mask) and the tissue classes of the corrected image.
 
     `work`: (x, y, z) image; `mask`: the brain. Raises QaError `no_tissue` where three classes cannot be told apart.

@@ -152,16 +152,25 @@ def head(work: Tensor, zooms: tuple[float, ...]) -> Head:
     return Head(mask, threshold, separation)
 
 
+MANY = 2_000_000
+
+
 def lag(x: Tensor, mask: Tensor | None = None) -> float:
-    """Correlation of a voxel with its neighbour, the largest of the three axes (inside a mask): 0 for white noise, near 1 for a picture."""
+    """Correlation of a voxel with its neighbour, the largest of the three axes (inside a mask): 0 for white noise, near 1 for a picture.
+
+    Of more than two million voxels every other line along the axis is asked: a million pairs say the same.
+    """
     found = [0.0]
     for axis in range(3):
         n = x.shape[axis]
         if n < 3:
             continue
-        a, b = x.narrow(axis, 0, n - 1), x.narrow(axis, 1, n - 1)
+        lines = tuple(slice(None, None, 2 if x.numel() > MANY and other != axis else 1) for other in range(3))
+        thin = x[lines]
+        a, b = thin.narrow(axis, 0, n - 1), thin.narrow(axis, 1, n - 1)
         if mask is not None:
-            both = mask.narrow(axis, 0, n - 1) & mask.narrow(axis, 1, n - 1)
+            held = mask[lines]
+            both = held.narrow(axis, 0, n - 1) & held.narrow(axis, 1, n - 1)
             a, b = a[both], b[both]
         a, b = a - a.mean(), b - b.mean()
         norm = float(a.norm() * b.norm())

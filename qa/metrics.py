@@ -5,7 +5,7 @@ A number without its version cannot be compared: a change of a formula, a mask o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 STRUCTURAL = ("T1w", "T2w", "FLAIR", "PDw", "T2starw", "T1map", "UNIT1", "MTw", "inplaneT1", "inplaneT2", "angio", "PDT2", "T2map", "MTS", "MEGRE", "MESE")
 """BIDS suffixes measured as one 3D picture; anything unknown is measured the same way."""
@@ -59,6 +59,7 @@ def _rows() -> list[Metric]:
         m("qi_1", "1", "low", air, ("structural",), "air", "share of artefacts in the air above the head", judged=False),
         m("kspike", "log10", "low", (), PICTURE, "kspace", "largest wild sample of k-space"),
         m("kedge", "1", "high", (), PICTURE, "kspace", "detail at the edge of k-space", judged=False),
+        m("kextent", "1", "high", (), PICTURE, "kspace", "how far out k-space holds signal, in cycles per voxel", judged=False),
         m("slice_jump", "1", "low", ("head",), ALL, "slices", "largest jump of brightness between neighbouring slices"),
         m("odd_even", "1", "low", ("head",), ALL, "slices", "usual difference of a slice from its two neighbours"),
         m("slice_gap", "1", "low", ("head",), PICTURE, "slices", "largest change of content between neighbouring slices over the usual change"),
@@ -67,6 +68,8 @@ def _rows() -> list[Metric]:
         m("grad_entropy", "nat", "range", ("head",), PICTURE, "detail", "entropy of the gradient", judged=False),
         m("sat_frac", "1", "low", (), PICTURE, "picture", "share of voxels at the maximum"),
         m("void_frac", "1", "low", ("brain",), ("structural",), "brain", "share of the deep brain with less than a quarter of the usual signal", judged=False),
+        m("dark_patch", "1", "high", ("brain", "field"), ("structural",), "brain", "brightness of the darkest place of the brain, over 15 mm", judged=False),
+        m("misfit_mm", "mm", "low", ("head", "brain"), ("structural",), "brain", "distance of the skull's outline from the template's", judged=False),
         m("z_offset_mm", "mm", "range", ("brain",), BRAINS, "brain", "height of the brain's centre against the isocentre", judged=False),
         m("iso_offset_mm", "mm", "low", ("head",), ALL, "place", "distance of the head's centre from the isocentre", judged=False),
         m("pose_deg", "degree", "low", ("brain",), BRAINS, "brain", "roll or yaw of the head", judged=False),
@@ -85,7 +88,13 @@ def _rows() -> list[Metric]:
         m(f"face_{f}", "1", "low", ("head",), PICTURE, "place", f"share of the {w} face of the field of view with signal", judged=False)
         for f, w in FACES.items()
     ]
-    return rows + _series_rows()
+    return [replace(row, version="2") if row.name in SECOND or row.group in BY_LEVEL else row for row in rows + _series_rows()]
+
+
+SECOND = ("qi_1", "tsnr", "dvars_nstd", "dvars_std", "dvars_vstd", "void_frac", "noise_sigma")
+BY_LEVEL = ("tissue", "tissue_air", "shading", "ghosts", "slices", "detail")
+"""Second definitions: artefacts above zero; nipype's deviations and scaling; and, by group, what rests on the level of white matter or the field,
+which is now fitted until it stands (cjv, besides, takes its MAD over likely voxels)."""
 
 
 CLASSES = {"csf": "fluid", "gm": "grey matter", "wm": "white matter"}
@@ -122,6 +131,7 @@ def _series_rows() -> list[Metric]:
         m("bvec_missing", "count", "low", ("gradients",), ("dwi",), "dwi", "weighted volumes without a direction", judged=False),
         m("bvec_unique", "count", "none", ("gradients",), ("dwi",), "dwi", "distinct directions", judged=False),
         m("cord_snr", "1", "high", ("head",), ("spine",), "spine", "signal over noise in the core of the object"),
+        m("cord_fluid_snr", "1", "high", ("head",), ("spine",), "spine", "signal over noise in the fluid of the core of the object"),
         m("cord_cnr", "1", "high", ("head",), ("spine",), "spine", "contrast between cord and fluid over noise"),
     ]
 

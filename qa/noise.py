@@ -27,8 +27,17 @@ def snr(values: Tensor, weights: Tensor) -> float:
 
 def snr_dietrich(mu: float, air: Tensor) -> float:
     """0.655 mu / MAD of air (its standard deviation where the MAD is at most 1, as integer images have)."""
+    return dietrich(mu, air_spread(air))
+
+
+def air_spread(air: Tensor) -> float:
+    """MAD of air, its standard deviation where that is at most 1."""
     spread = mad(air)
-    spread = spread if spread > 1.0 else deviation(air)
+    return spread if spread > 1.0 else deviation(air)
+
+
+def dietrich(mu: float, spread: float) -> float:
+    """0.655 mu / spread."""
     return DIETRICH * mu / spread if spread > 0 else math.nan
 
 
@@ -40,10 +49,15 @@ def noise_sigma(air: Tensor, level: float) -> float:
 
 def fber(image: Tensor, head: Tensor, outside: Tensor) -> float:
     """median(x^2 in the head) / median(x^2 outside). Raises QaError `air_masked` for an empty background (MRIQC would say -1)."""
-    background = median(image[outside] ** 2)
+    return energy_ratio(image[head], image[outside])
+
+
+def energy_ratio(inside: Tensor, air: Tensor) -> float:
+    """fber of values taken out before, (n,) and (m,): the median of squares is the square of the median size."""
+    background = median(air.abs()) ** 2
     if background < 1e-3:
         raise refusal("air_masked")
-    return median(image[head] ** 2) / background
+    return median(inside.abs()) ** 2 / background
 
 
 def efc(image: Tensor) -> float:
@@ -67,18 +81,24 @@ def efc(image: Tensor) -> float:
 def qi_1(image: Tensor, hat: Tensor, distance_from_head: Tensor) -> float:
     """Share of artefacts in the air above the head: n_art / n_air over the hat mask.
 
-    Artefact: more than 10 MAD above the median of the air, farther from the head than 10 % of the largest distance, and left after opening with
-    a 3x3x3 cross (single bright voxels are noise, not artefact). `hat`: air above the line of the skull base, (x, y, z) bool.
+    Artefact: brighter than 10 MAD of the measured (positive) air, not nearer to the head than 10 % of the largest distance, and left after opening
+    with a 3x3x3 cross (single bright voxels are noise, not artefact). `hat`: air above the line of the skull base, (x, y, z) bool.
     """
-    air = image[hat]
-    if air.numel() < 100:
+    air = int(hat.sum())
+    if air < 100:
         raise refusal("no_air")
-    limit = median(air) + 10 * max(mad(air), 1e-9)
-    bright = hat & (image > limit) & (distance_from_head > 0.1 * float(distance_from_head.max()))
-    return float(_open(bright).sum()) / int(air.numel())
+    return float(artefacts(image, hat, distance_from_head).sum()) / air
 
 
-def _open(mask: Tensor) -> Tensor:
+def artefacts(image: Tensor, hat: Tensor, distance_from_head: Tensor) -> Tensor:
+    """The artefact voxels that qi_1 counts: bool, the image's shape."""
+    air = image[hat]
+    limit = 10 * max(mad(air[air > 0]), 1e-9)
+    bright = hat & (image > limit) & (distance_from_head >= 0.1 * float(distance_from_head[hat].max()))
+    return _opened(bright)
+
+
+def _opened(mask: Tensor) -> Tensor:
     """Binary opening with the 6-neighbour cross."""
     return _cross(_cross(mask, erode=True), erode=False)
 
@@ -100,5 +120,6 @@ def tissue_snr(values: Tensor, weights: Mapping[str, Tensor], air: Tensor | None
     if air is None:
         found = {f"snr_{name}": snr(values, w) for name, w in weights.items()}
         return found | {"snr_total": sum(found.values()) / len(found)}
-    found = {f"snrd_{name}": snr_dietrich(median(values, w), air) for name, w in weights.items()}
+    spread = air_spread(air)
+    found = {f"snrd_{name}": dietrich(median(values, w), spread) for name, w in weights.items()}
     return found | {"snrd_total": sum(found.values()) / len(found)}

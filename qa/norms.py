@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from qa.grades import Limit, bad_z
+from qa.grades import Limit, bad_z, grade, three
 from qa.metrics import METRICS
 
 LEAST = 20
@@ -114,6 +114,22 @@ def build(accepted: Iterable[Mapping[str, Any]]) -> Norms:
         table |= {(step, name): norm_of(v) for name, v in columns.items() if len([x for x in v if not math.isnan(x)]) >= LEAST}
         review[step] = _calibrated(columns)
     return Norms(table, {step: len(members) for step, members in groups.items()}, review)
+
+
+def against(report: Mapping[str, Any], known: Norms) -> dict[str, Any]:
+    """A report as it stands, judged against norms that were not at hand when it was made: the same facts and reasons, z and percentiles added.
+
+    What has no measures or is `fail` already keeps its grade; a measure beyond the norm adds its sentence and asks for review.
+    """
+    if not report.get("metrics") or not report.get("norm_key"):
+        return dict(report)
+    metrics = {name: dict(entry) for name, entry in report["metrics"].items()}
+    limit = known.judge(tuple(report["norm_key"]), metrics)
+    said = grade([], metrics, [], limit)
+    flags, reasons = ([*report.get(part, []), *(x for x in said[part] if x not in report.get(part, []))] for part in ("flags", "reasons"))
+    worst = max(str(report["grade"]), str(said["grade"]), key=("pass", "review", "fail").index)
+    drivers = three(str(report.get("kind", "structural")), flags, metrics)
+    return dict(report) | {"metrics": metrics, "flags": flags, "reasons": reasons, "grade": worst, "norm": said["norm"], "drivers": drivers}
 
 
 def _column(members: Sequence[Mapping[str, Any]], name: str) -> list[float]:

@@ -29,6 +29,7 @@ def of(scene: Scene, stage: str) -> dict[str, NDArray[np.uint8]]:
     found["background"] = row([grey(plane, 0.0, faint) for plane in _planes(scene)])
     try:
         found["brain"] = row(_brain_tiles(scene))
+        found["masks"] = row(_mask_tiles(scene))
     except QaError:
         pass
     return found
@@ -66,6 +67,18 @@ def _brain_tiles(scene: Scene) -> list[NDArray[np.uint8]]:
     part = (scene.work[:, middle] * mask[:, middle])[box[0] : box[1], low : high + 1]
     tiles.append(grey(_upright(part, z[0], z[2]), 0.0, top))
     return tiles
+
+
+def _mask_tiles(scene: Scene) -> list[NDArray[np.uint8]]:
+    """The same axial slices as labels: the brain's place dark grey, tissue from fluid to white matter brighter. They show no face."""
+    field, classes = scene.field_and_tissue
+    probability = classes.posterior(scene.work / field)
+    label = 40.0 * scene.brain.place + sum(scene.inner * p * v for p, v in ((probability["csf"], 30), (probability["gm"], 110), (probability["wm"], 200)))
+    where = scene.brain.place.nonzero()
+    low, high = where.min(0).values.tolist(), (where.max(0).values + 1).tolist()
+    levels = [round(low[2] + float(f) * (high[2] - 1 - low[2])) for f in np.linspace(0.5, 0.92, TILES)]
+    z = scene.work_zooms
+    return [grey(_upright(label[low[0] : high[0], low[1] : high[1], k], z[0], z[1]), 0.0, 255.0) for k in levels]
 
 
 def _upright(plane: Tensor, across_mm: float, up_mm: float) -> NDArray[np.float32]:

@@ -122,11 +122,22 @@ th,td{text-align:left;padding:.25rem .6rem;border-bottom:1px solid #8886;vertica
 """
 
 
-def page(report: Mapping[str, Any], title: str, *, protocol: Mapping[str, Any] | None = None, faces: bool = False) -> str:
-    """The page of one image as a whole HTML document. `title`: a BIDS name; `protocol`: what `qa.protocol.check` gave."""
-    parts = [f"<h1>{html.escape(title)}</h1>", _grade(report), _pictures(report, faces), _three(report)]
-    parts += [_protocol(protocol), _all(report), _unavailable(report), _provenance(report)]
-    return _document(title, "\n".join(parts))
+def page(
+    report: Mapping[str, Any],
+    title: str,
+    *,
+    protocol: Mapping[str, Any] | None = None,
+    faces: bool = False,
+    verdict: Mapping[str, Any] | None = None,
+) -> str:
+    """The page of one image as a whole HTML document.
+
+    `title`: a BIDS name; `protocol`: what `qa.protocol.check` gave; `verdict`: what a steward decided ({state, reason}), shown beside the grade, which
+    it does not change.
+    """
+    parts = [f"<h1>{html.escape(title)}</h1>", _grade(report), _person(verdict), _pictures(report, faces), _three(report)]
+    parts += [_protocol(protocol), _integrity(report), _masks(report), _all(report), _unavailable(report), _provenance(report)]
+    return _document(title, "\n".join(p for p in parts if p))
 
 
 def _document(title: str, body: str) -> str:
@@ -142,6 +153,29 @@ def _grade(report: Mapping[str, Any]) -> str:
     grade = str(report["grade"])
     reasons = "".join(f"<li>{html.escape(r)}</li>" for r in report["reasons"])
     return f'<p><span class="grade {grade}">{grade}</span> {html.escape(str(report["norm"]))}</p>' + (f"<ul>{reasons}</ul>" if reasons else "")
+
+
+def _person(verdict: Mapping[str, Any] | None) -> str:
+    if not verdict:
+        return "<p>No person has decided about this scan yet.</p>"
+    why = f": {html.escape(str(verdict['reason']))}" if verdict.get("reason") else ""
+    return f"<p>A steward's verdict, beside the grade: <strong>{html.escape(str(verdict['state']))}</strong>{why}</p>"
+
+
+def _integrity(report: Mapping[str, Any]) -> str:
+    kept = report.get("integrity")
+    if not kept:
+        return ""
+    said = f"{kept['brain_changed']:.0f} of {kept['compared']:.0f} brain voxels changed, {kept['brain_holes']:.0f} of them set to 0"
+    return f"<h2>After defacing</h2><p>{said}. Measures of the air do not apply any more.</p>"
+
+
+def _masks(report: Mapping[str, Any]) -> str:
+    shown: Mapping[str, NDArray[np.uint8]] = getattr(report, "pictures", {})
+    if "masks" not in shown:
+        return ""
+    words = "Where brain (grey) and white matter (white) were taken to be"
+    return f"<details><summary>Masks</summary><figure>{_img(shown['masks'], words)}<figcaption>{words}</figcaption></figure></details>"
 
 
 WORDS = {"background": "Three planes, background enhanced", "brain": "Axial slices of the brain", "whole": "Three planes"}
@@ -219,8 +253,16 @@ def _provenance(report: Mapping[str, Any]) -> str:
     return f"<details><summary>Where this came from</summary><table>{rows}</table></details>"
 
 
-def cohort(reports: Mapping[str, Mapping[str, Any]], title: str = "Quality of the dataset", links: Mapping[str, str] | None = None) -> str:
-    """The page of a dataset: counts of grades, a thumbnail per image (worst grade first), and a strip plot per measure and contrast."""
+def cohort(
+    reports: Mapping[str, Mapping[str, Any]],
+    title: str = "Quality of the dataset",
+    links: Mapping[str, str] | None = None,
+    when: Mapping[str, float] | None = None,
+) -> str:
+    """The page of a dataset: counts of grades, a thumbnail per image (worst grade first), a strip plot per measure and contrast, and drift per scanner.
+
+    `when`: name -> time of the scan in days from any start; scans without one are left out of the drift.
+    """
     order = {"fail": 0, "review": 1, "pass": 2}
     names = sorted(reports, key=lambda n: (order.get(str(reports[n]["grade"]), 3), n))
     counts = {g: sum(r["grade"] == g for r in reports.values()) for g in order}
@@ -228,6 +270,7 @@ def cohort(reports: Mapping[str, Mapping[str, Any]], title: str = "Quality of th
     cards = "".join(_card(n, reports[n], (links or {}).get(n)) for n in names)
     plots = "".join(_spread(suffix, [r for r in reports.values() if r["suffix"] == suffix]) for suffix in sorted({str(r["suffix"]) for r in reports.values()}))
     body = f'<h1>{html.escape(title)}</h1><p>{len(reports)} images: {said}.</p><h2>Images</h2><div class="grid">{cards}</div><h2>Spread</h2>{plots}'
+    body += _drifts(reports, when or {})
     return _document(title, body)
 
 
@@ -254,3 +297,56 @@ def _spread(suffix: str, reports: Sequence[Mapping[str, Any]]) -> str:
         if rows
         else ""
     )
+
+
+# Drift -----------------------------------------------------------------------------------------------------------------------------------------------
+
+DRIFT = ("noise_sigma", "snr_total", "cjv", "inu_range", "tsnr", "snr_b0")
+"""The measures followed over time: a coil that fails or a sequence that was changed shows in them first."""
+LEAST_DRIFT = 5
+
+
+def _drifts(reports: Mapping[str, Mapping[str, Any]], when: Mapping[str, float]) -> str:
+    """Per scanner (contrast, voxel class, field, maker, model) and measure: every scan over time, with the slope as a rank correlation."""
+    groups: dict[str, list[str]] = {}
+    for name in sorted(set(reports) & set(when), key=lambda n: when[n]):
+        groups.setdefault(" ".join(map(str, reports[name].get("norm_key", ()))), []).append(name)
+    parts = [_drift(key, names, reports, when) for key, names in sorted(groups.items()) if len(names) >= LEAST_DRIFT]
+    told = "".join(parts) or f"<p>No scanner has {LEAST_DRIFT} scans with a time.</p>"
+    return f"<h2>Drift over time, per scanner</h2>{told}"
+
+
+def _drift(key: str, names: Sequence[str], reports: Mapping[str, Mapping[str, Any]], when: Mapping[str, float]) -> str:
+    rows = []
+    for measure in DRIFT:
+        seen = [(when[n], reports[n]["metrics"][measure]["value"]) for n in names if reports[n]["metrics"].get(measure, {}).get("value") is not None]
+        if len(seen) >= LEAST_DRIFT:
+            x, y = np.array(seen).T
+            words = f"{measure} over {x.max() - x.min():.0f} days, {len(seen)} scans, rank correlation with time {ranked(x, y):+.2f}"
+            rows.append(f'<tr><td><code>{measure}</code></td><td class="n">{ranked(x, y):+.2f}</td><td style="width:60%">{_timeline(x, y, words)}</td></tr>')
+    head = "<tr><th>measure</th><th>rank correlation with time</th><th>scans, first to last</th></tr>"
+    return f'<details open><summary>{html.escape(key)}</summary><div class="scroll"><table>{head}{"".join(rows)}</table></div></details>' if rows else ""
+
+
+def ranked(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
+    """Spearman's rank correlation; 0 where one of the two does not vary. Ties share their mean rank."""
+    a, b = (_ranks(v) for v in (x, y))
+    a, b = a - a.mean(), b - b.mean()
+    norm = float(np.sqrt((a * a).sum() * (b * b).sum()))
+    return float((a * b).sum()) / norm if norm > 0 else 0.0
+
+
+def _ranks(v: NDArray[np.float64]) -> NDArray[np.float64]:
+    _, place, count = np.unique(v, return_inverse=True, return_counts=True)
+    return np.asarray((np.cumsum(count) - (count - 1) / 2)[place], dtype=np.float64)
+
+
+def _timeline(x: NDArray[np.float64], y: NDArray[np.float64], words: str) -> str:
+    """Dots over time, lowest value at the bottom, with the median as a line."""
+    across = 10 + 280 * (x - x.min()) / max(float(np.ptp(x)), 1e-12)
+    low, span = float(y.min()), max(float(np.ptp(y)), 1e-12)
+    up = 46 - 40 * (y - low) / span
+    middle = 46 - 40 * (float(np.median(y)) - low) / span
+    dots = "".join(f'<circle cx="{a:.0f}" cy="{b:.0f}" r="3" fill="#d97706"/>' for a, b in zip(across, up, strict=True))
+    line = f'<line x1="10" x2="290" y1="{middle:.0f}" y2="{middle:.0f}" stroke="#888"/>'
+    return f'<svg viewBox="0 0 300 52" style="height:52px" role="img" aria-label="{html.escape(words)}">{line}{dots}</svg>'

@@ -5,13 +5,15 @@ Frame: voxel axes are permuted and flipped (never interpolated) to be closest to
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qa import artifacts, coverage, inhomogeneity, masks
-from qa.errors import refusal
+from qa.errors import QaError, refusal
 from qa.robust import Tensor, median
 from spatial.volumes import Volume
 
@@ -35,6 +37,32 @@ def canonical(data: NDArray[np.generic], affine: NDArray[np.float64]) -> tuple[N
             matrix[:3, 3] += matrix[:3, axis] * (data.shape[axis] - 1)
             matrix[:3, axis] *= -1
     return data, matrix, tuple(order)
+
+
+T = TypeVar("T")
+
+
+def tried(make: Callable[[], T]) -> T | QaError:
+    """What was made, or the refusal: kept as well, for a registration that found no head must not be run again by every measure that asks."""
+    try:
+        return make()
+    except QaError as error:
+        return error
+
+
+def told(found: T | QaError) -> T:
+    """The thing itself; a refusal is raised."""
+    if isinstance(found, QaError):
+        raise found
+    return found
+
+
+def blocks(affine: NDArray[np.float64], by: tuple[int, int, int]) -> NDArray[np.float64]:
+    """Block -> world mm, of voxels of that affine averaged by `by`: the centre of a block is the mean of the voxels it covers."""
+    matrix = affine.copy()
+    matrix[:3, :3] = affine[:3, :3] * np.asarray(by)
+    matrix[:3, 3] += affine[:3, :3] @ ((np.asarray(by) - 1) / 2)
+    return matrix
 
 
 class Scene:
@@ -93,15 +121,16 @@ class Scene:
     @cached_property
     def work_affine(self) -> NDArray[np.float64]:
         """Work voxel -> world mm: its centre is the mean of the native voxels it covers."""
-        matrix = self.affine.copy()
-        matrix[:3, :3] = self.affine[:3, :3] * np.asarray(self.by)
-        matrix[:3, 3] += self.affine[:3, :3] @ ((np.asarray(self.by) - 1) / 2)
-        return matrix
+        return blocks(self.affine, self.by)
 
     @cached_property
+    def _head(self) -> masks.Head | QaError:
+        return tried(lambda: masks.head(self.work, self.work_zooms))
+
+    @property
     def head(self) -> masks.Head:
-        """Head mask and threshold (`masks.head`)."""
-        return masks.head(self.work, self.work_zooms)
+        """Head mask and threshold (`masks.head`). Raises QaError `no_anatomy`."""
+        return told(self._head)
 
     @cached_property
     def extent(self) -> tuple[tuple[list[int], tuple[int, int]], ...]:
@@ -118,6 +147,18 @@ class Scene:
     @cached_property
     def air(self) -> Tensor:
         """Air on the work grid: at least 6 mm from the head, outside the defaced zone. Raises QaError `no_air` or `air_masked`."""
+        return told(self._air)[0]
+
+    @property
+    def air_read(self) -> Tensor:
+        """The native voxels of `air`, (n,): gathered once, because half of most images is air."""
+        return told(self._air)[1]
+
+    @cached_property
+    def _air(self) -> tuple[Tensor, Tensor] | QaError:
+        return tried(self._read_air)
+
+    def _read_air(self) -> tuple[Tensor, Tensor]:
         mask = ~masks.grow(self.head.mask, 6.0, self.work_zooms)
         if self.air_masked:
             raise refusal("air_masked", "The face was removed.")
@@ -127,31 +168,64 @@ class Scene:
         constant = float((values == values.mode().values).float().mean()) if values.numel() < 100_000 else float((values[::17] == 0).float().mean())
         if constant > AIR_MASKED:
             raise refusal("air_masked", f"{100 * constant:.0f} % of it has one value.")
-        return mask
+        return mask, values
 
     @cached_property
     def air_values(self) -> Tensor:
         """Native air voxels that were measured: exact zeros (padding by the scanner or a resampler) are left out."""
-        values = self.image[masks.spread(self.air, self.by, self.shape)]
-        return values[values > 0] if bool((values > 0).sum() > 500) else values
+        values = self.air_read
+        positive = values > 0
+        return values if bool(positive.all()) or int(positive.sum()) <= 500 else values[positive]
 
-    @cached_property
+    @property
     def brain(self) -> masks.Brain:
         """The template's brain (`masks.brain`). Raises QaError `no_brain`."""
+        return told(self._brain)
+
+    @cached_property
+    def _brain(self) -> masks.Brain | QaError:
+        return tried(self._place_brain)
+
+    def _place_brain(self) -> masks.Brain:
         if not self.brain_wanted:
             raise refusal("no_brain", "This is not a head.")
         taken = None if self.zone is None else masks.pool(self.zone.float(), self.by) > 0
         return masks.brain(self.work, self.work_affine, self.head.mask, matrix=self.given_matrix, device=self.device, taken=taken)
+
+    def expected(self, by: tuple[int, int, int]) -> Tensor:
+        """The template's picture on the work grid pooled by `by`."""
+        import torch
+
+        from spatial.resample import resample
+        from spatial.templates import head
+
+        here = Volume(masks.pool(self.work, by).cpu().numpy(), blocks(self.work_affine, by))
+        return torch.from_numpy(np.asarray(resample(head().volume, here, self.brain.matrix, device=self.device).data, dtype=np.float32)).to(self.work)
+
+    @cached_property
+    def zone_work(self) -> Tensor:
+        """What a defacer took away on the work grid (a work voxel with any of it), or None."""
+        return None if self.zone is None else masks.pool(self.zone.float(), self.by) > 0
 
     @cached_property
     def brain_native(self) -> Tensor:
         """The brain on the image's own grid."""
         return masks.spread(self.brain.mask, self.by, self.shape)
 
-    @cached_property
+    @property
     def field_and_tissue(self) -> tuple[Tensor, masks.Tissue]:
-        """Bias field on the work grid and the tissue classes of the corrected image."""
-        return inhomogeneity.fit(self.work, self.inner, self.suffix)
+        """Bias field on the work grid and the tissue classes of the corrected image. Raises QaError `no_brain`, `no_tissue`."""
+        return told(self._field_and_tissue)
+
+    @cached_property
+    def _field_and_tissue(self) -> tuple[Tensor, masks.Tissue] | QaError:
+        return tried(lambda: inhomogeneity.fit(self.work, self.inner, self.suffix))
+
+    @property
+    def placement(self) -> NDArray[np.float64] | None:
+        """Image world -> template world where a brain was placed (only if a measure asked for it)."""
+        found = self.__dict__.get("_brain")
+        return found.matrix if isinstance(found, masks.Brain) else None
 
     @cached_property
     def inner(self) -> Tensor:

@@ -16,9 +16,9 @@ RIGID_MM = 4.0
 
 
 def tsnr(series: Tensor, mask: Tensor) -> float:
-    """Median over the mask of mean over time / standard deviation over time."""
+    """Median over the mask of mean over time / standard deviation over time (dividing by the number of volumes, as nipype does)."""
     inside = series[:, mask]
-    sd = inside.std(0)
+    sd = inside.std(0, correction=0)
     keep = sd > 0
     return median(inside.mean(0)[keep] / sd[keep]) if bool(keep.any()) else math.nan
 
@@ -29,7 +29,7 @@ def dvars(series: Tensor, mask: Tensor) -> dict[str, float]:
     std divides by the value expected from a first-order autoregressive process: sqrt(mean of 2 (1 - ar1) robust sd^2); vstd scales each voxel first.
     """
     y = series[:, mask]
-    y = y * (1000.0 / median(y.mean(0)))
+    y = y * (1000.0 / median(y))
     sd = (quantiles(y, 0.75) - quantiles(y, 0.25)) / 1.349
     keep = sd > 0
     y, sd = y[:, keep], sd[keep]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from qa.__main__ import main
+from qa.__main__ import _times, main
 from spatial.volumes import Volume, save
 
 
@@ -71,6 +71,17 @@ def test_a_dataset_gets_a_page_and_a_sidecar_per_image_and_a_page_of_all(tmp_pat
     assert index.index("FLAIR") < index.index("_T1w")
     assert (out / "sub-a/ses-1/anat/sub-a_ses-1_desc-qa_T1w.html").is_file()
     assert "mask" not in capsys.readouterr().out
+    assert (out / ".bidsignore").read_text().startswith("sub-*/**")
+
+
+def test_times_come_from_the_sessions_tables_and_odd_ones_are_left_out(tmp_path):
+    (tmp_path / "sub-a").mkdir()
+    rows = "session_id\tacq_time\nses-1\t1925-01-11T00:00:00\nses-2\t1925-01-01T00:00:00\nses-3\tn/a\n"
+    (tmp_path / "sub-a" / "sub-a_sessions.tsv").write_text(rows)
+    names = [f"sub-a/ses-{n}/anat/x.nii.gz" for n in (1, 2, 3)] + ["sub-b/anat/y.nii.gz"]
+    found = _times(tmp_path, names)
+    assert set(found) == set(names[:2])
+    assert found[names[0]] - found[names[1]] == pytest.approx(10)
 
 
 def test_wrong_use_is_status_2(tmp_path, capsys, small):

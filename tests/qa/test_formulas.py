@@ -72,7 +72,7 @@ def test_snr_cnr_cjv_and_wm2max_are_what_numpy_says(tissues):
         expected = weighted_median(x, w[name]) / (weighted_sd(x, w[name]) * math.sqrt(n / (n - 1)))
         assert noise.snr(t, tw[name]) == pytest.approx(expected, rel=1e-3)
     mu = {k: weighted_median(x, w[k]) for k in w}
-    spread = {k: 1.4826 * weighted_median(np.abs(x - mu[k]), w[k]) for k in w}
+    spread = {k: 1.4826 * np.median(np.abs(x[w[k] > 0.5 * w[k].max()] - mu[k])) for k in w}
     air_mad = 1.4826 * np.median(np.abs(air - np.median(air)))
     assert noise.snr_dietrich(mu["wm"], a) == pytest.approx(0.6551364 * mu["wm"] / air_mad, rel=1e-3)
     expected = abs(mu["wm"] - mu["gm"]) / math.sqrt(air.std() ** 2 + weighted_sd(x, w["wm"]) ** 2 + weighted_sd(x, w["gm"]) ** 2)
@@ -196,11 +196,11 @@ def test_tsnr_gcor_and_dvars_are_what_numpy_says():
     x, mask = series()
     t, m = tensor(x), torch.from_numpy(mask)
     y = x[:, mask]
-    assert temporal.tsnr(t, m) == pytest.approx(np.median(y.mean(0) / y.std(0, ddof=1)), rel=1e-3)
+    assert temporal.tsnr(t, m) == pytest.approx(np.median(y.mean(0) / y.std(0)), rel=1e-3)
     z = y - y.mean(0)
     z /= np.linalg.norm(z, axis=0)
     assert temporal.gcor(t, m) == pytest.approx((z.mean(1) ** 2).sum(), rel=1e-3)
-    scaled = y * 1000 / np.median(y.mean(0))
+    scaled = y * 1000 / np.median(y)
     raw = np.sqrt(np.mean(np.diff(scaled, axis=0) ** 2, axis=1)).mean()
     assert temporal.dvars(t, m)["dvars_nstd"] == pytest.approx(raw, rel=1e-3)
     assert temporal.dvars(t, m)["dvars_std"] == pytest.approx(1, abs=0.15)  # nothing but what is expected happens
@@ -287,3 +287,41 @@ def test_defacing_must_not_touch_the_brain():
     after[4, 4, 4] = 0
     after[5, 5, 5] += 1
     assert coverage.integrity(before, after, brain) == {"brain_changed": 2.0, "brain_holes": 1.0}
+
+
+def test_kextent_is_where_k_space_was_cut_off():
+    rng = np.random.default_rng(21)
+    x = ndimage.gaussian_filter(rng.normal(0, 1, (96, 96, 96)), 0.6) * 500
+    assert artifacts.kextent(artifacts.spectrum(tensor(x))) == 0.5
+    for cut in (0.4, 0.3):
+        k = np.fft.fft(x, axis=1)
+        k[:, np.abs(np.fft.fftfreq(96)) > cut] = 0
+        rung = np.fft.ifft(k, axis=1).real + rng.normal(0, 1, x.shape)
+        assert artifacts.kextent(artifacts.spectrum(tensor(rung))) == pytest.approx(cut, abs=0.03)
+
+
+def test_a_dark_patch_is_dark_against_the_template_and_a_ventricle_is_not():
+    usual = torch.full((40, 40, 40), 800.0)
+    usual[15:25, 15:25, 18:22] = 200
+    place = torch.zeros(usual.shape, dtype=torch.bool)
+    place[4:36, 4:36, 4:36] = True
+    zooms = (2.0, 2.0, 2.0)
+    assert artifacts.dark_patch(usual * 0.7, usual, place, zooms) == pytest.approx(1, abs=0.01)
+    lost = usual * 0.7
+    far = ((torch.stack(torch.meshgrid(*[torch.arange(40.0)] * 3, indexing="ij")) - 28) ** 2).sum(0)
+    lost = lost * (1 - torch.exp(-far / (2 * 6**2)))
+    assert artifacts.dark_patch(lost, usual, place, zooms) < 0.5
+
+
+def test_misfit_is_small_for_the_template_itself_and_grows_with_a_pulled_forehead():
+    from spatial.templates import head
+
+    template = head()
+    mask = template.head[::2, ::2, ::2]
+    affine = template.volume.affine @ np.diag([2.0, 2.0, 2.0, 1.0])
+    still = coverage.misfit(torch.from_numpy(mask.copy()), affine, np.eye(4))
+    assert still < 1
+    pulled = mask.copy()
+    front = np.argwhere(mask[:, :, 80:])[:, 1].max()  # the vault: a nose lies further to the front
+    pulled[:, front - 12 :] = False
+    assert coverage.misfit(torch.from_numpy(pulled), affine, np.eye(4)) > still + 1

@@ -7,6 +7,7 @@ import pytest
 from scipy import ndimage
 
 import qa
+import qa.protocol
 from qa.errors import CODES, QaError
 from spatial.volumes import Volume
 
@@ -162,6 +163,50 @@ def test_directions_that_do_not_fit_fail_a_diffusion_series(clean, rician, clean
     assert wrong["flags"] == ["bvec_mismatch"]
     assert wrong["metrics"]["ndc"]["value"] is None
     assert "4 b-values" in wrong["unavailable"]["ndc"]
+
+
+def test_a_brain_that_defacing_touched_fails_and_an_untouched_one_says_so(clean, clean_report):
+    middle = tuple(n // 2 for n in clean.shape)
+    zone = np.zeros(clean.shape, bool)
+    zone[:, -20:, :30] = True
+    kept = Volume(np.where(zone, 0, clean.data), clean.affine)
+    same = {"stage": "post-deface", "deface_zone": zone, "placement": clean_report["placement"], "whole": clean}
+    report = qa.measure(kept, "T1w", **same)
+    assert report["integrity"]["brain_changed"] == 0
+    assert report["integrity"]["compared"] > 50_000
+    assert "brain_touched" not in report["flags"]
+    harmed = np.array(kept.data)
+    harmed[middle] = 0
+    report = qa.measure(Volume(harmed, clean.affine), "T1w", **same)
+    assert report["grade"] == "fail"
+    assert report["flags"] == ["brain_touched"]
+    assert report["integrity"] == {"brain_changed": 1.0, "brain_holes": 1.0, "compared": report["integrity"]["compared"]}
+
+
+def test_a_broken_protocol_rule_fails_only_where_the_dataset_asks_for_it(clean, clean_report):
+    weak = qa.protocol.check({"MagneticFieldStrength": 1.0}, suffix="T1w")
+    asked = {"placement": clean_report["placement"], "conformity": weak}
+    assert qa.measure(clean, "T1w", **asked)["grade"] == "pass"
+    assert qa.measure(clean, "T1w", **asked, inclusion=["brain_in_plane"])["grade"] == "pass"  # unknown breaks nothing
+    report = qa.measure(clean, "T1w", **asked, inclusion=["field_strength"])
+    assert report["flags"] == ["not_included"]
+    assert "1.5 T" in report["reasons"][0]
+
+
+def test_a_head_that_cannot_be_placed_is_looked_for_once(clean, monkeypatch):
+    from qa import masks
+
+    asked = []
+
+    def lost(*args, **more):
+        asked.append(1)
+        raise QaError("no_brain", "None.")
+
+    monkeypatch.setattr(masks, "place", lost)
+    report = qa.measure(clean, "T1w")
+    assert len(asked) == 1
+    assert report["placement"] is None
+    assert report["unavailable"]["snr_wm"] == "None."
 
 
 def test_a_zone_of_another_shape_is_refused(clean):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from qa import grades, norms
-from qa.examine import entry
+from qa.examine import VERSION, entry
 from qa.metrics import METRICS, expected
 
 FACTS = {"Manufacturer": "SIEMENS", "ManufacturerModelName": "Skyra", "MagneticFieldStrength": 3}
@@ -20,7 +20,7 @@ def fake(seed, key=KEY, **changed):
     metrics = {n: entry(n, float(100 + rng.normal(0, 5))) for n in expected("structural")}
     for name, value in changed.items():
         metrics[name]["value"] = value
-    return {"qa_version": "1", "grade": "pass", "stage": "pre-deface", "norm_key": list(key), "metrics": metrics}
+    return {"qa_version": VERSION, "grade": "pass", "stage": "pre-deface", "norm_key": list(key), "metrics": metrics}
 
 
 def judged(known, report):
@@ -104,3 +104,18 @@ def test_three_numbers_are_named_flagged_ones_first():
     verdict, metrics = judged(known, fake(80, aes=1.0))
     assert grades.three("structural", verdict["flags"], metrics)[0] == "aes"
     assert len(grades.three("structural", [], fake(1)["metrics"])) == 3
+
+
+def test_a_stored_report_can_be_judged_later_and_its_facts_stay():
+    known = norms.build([fake(s) for s in range(40)])
+    stored = fake(90, snr_total=20.0) | {"flags": [], "reasons": [], "norm": "ungraded: no norm (0 of 20)", "kind": "structural"}
+    before = copy.deepcopy(stored)
+    judged_later = norms.against(stored, known)
+    assert stored == before
+    assert judged_later["grade"] == "review"
+    assert "norm:snr_total" in judged_later["flags"]
+    assert judged_later["norm"] == "norm of 40 scans"
+    failed = norms.against(stored | {"grade": "fail", "flags": ["dead_slices"], "reasons": ["Slices."]}, known)
+    assert failed["grade"] == "fail"
+    assert failed["flags"][0] == "dead_slices"
+    assert norms.against({"grade": "fail", "metrics": {}}, known) == {"grade": "fail", "metrics": {}}

@@ -106,11 +106,12 @@ def test_the_strip_is_a_picture_with_a_row_per_image(clean_report, defaced):
 
 def test_pictures_of_a_head_before_defacing_show_brain_only(clean_report, clean):
     shown = clean_report.pictures
-    assert set(shown) == {"whole", "background", "brain"}
+    assert set(shown) == {"whole", "background", "brain", "masks"}
     text = page(clean_report, "sub-x_T1w.nii.gz")
-    assert text.count("<img") == 1
+    assert text.count("<img") == 2
+    assert text.index("<summary>Masks") < text.index(shown_at(shown["masks"]))  # folded away
     assert "Axial slices of the brain" in text
-    assert page(clean_report, "x", faces=True).count("<img") == 3
+    assert page(clean_report, "x", faces=True).count("<img") == 4
     # what the picture shows lies inside the brain: its lit share is far below a head's
     assert (shown["brain"] > 0).mean() < 0.85
     assert "pictures" not in clean_report
@@ -141,3 +142,31 @@ def test_the_brain_found_is_the_templates(clean, clean_report):
     found = Scene(clean, "T1w", matrix=np.array(clean_report["placement"])).brain_native.numpy()
     dice = 2 * (truth & found).sum() / (truth.sum() + found.sum())
     assert dice > 0.95
+
+
+def shown_at(picture):
+    """How a picture stands in a page."""
+    import base64
+
+    from qa.report import png
+
+    return base64.b64encode(png(picture)).decode()
+
+
+def test_a_stewards_verdict_stands_beside_the_grade(clean_report):
+    text = page(clean_report, "x", verdict={"state": "refused", "reason": "She <moved>."})
+    assert "refused</strong>: She &lt;moved&gt;." in text
+    assert 'class="grade pass">pass' in text
+    assert "No person has decided" in page(clean_report, "x")
+
+
+def test_the_cohort_page_shows_drift_per_scanner_where_times_are_known(clean_report):
+    reports = {}
+    for n in range(6):
+        other = json.loads(json.dumps(clean_report))
+        other["metrics"]["noise_sigma"]["value"] *= 1 + 0.1 * n
+        reports[f"sub-{n}"] = other
+    text = cohort(reports, when={f"sub-{n}": 30.0 * n for n in range(6)})
+    assert "noise_sigma over 150 days, 6 scans, rank correlation with time +1.00" in text
+    assert " ".join(clean_report["norm_key"]) in text
+    assert "No scanner has 5 scans" in cohort(reports, when={"sub-1": 0.0})
