@@ -157,7 +157,7 @@ def measured(work: Work, step: str, stage: str, images: list[Image]) -> list[dic
     """Reports of images at one stage; an image that cannot be measured gets the grade `fail` with the reason."""
     items = [
         {"nifti": str(image.nifti), "suffix": image.contrast["suffix"], "stage": stage, "device": work.order.device, "zone": image.zone}
-        | {"bval": image.bval, "bvec": image.bvec, "facts": image.series.facts, "placement": (image.before or {}).get("placement")}
+        | {"whole": image.whole, "bval": image.bval, "bvec": image.bvec, "facts": image.series.facts, "placement": (image.before or {}).get("placement")}
         | {"pictures": work.arrays(image, stage)}
         for image in images
     ]
@@ -250,6 +250,7 @@ def defaced(work: Work, image: Image, row: dict[str, Any]) -> None:
     if row["nifti"] is None or word == "withheld":
         work.withhold(image, verdict(row["code"] or "image_withheld", row["reason"], row["advice"]))
         return
+    image.whole = str(image.nifti) if row["zone"] else None
     image.nifti, image.zone = Path(row["nifti"]), row["zone"]
 
 

@@ -202,7 +202,7 @@ def under_name(source: Path, out: Path) -> Path:
 
 
 def measure(item: dict[str, Any]) -> dict[str, Any]:
-    """Quality of one image. item: nifti, suffix, stage, device, zone, bval, bvec, facts; paths or null.
+    """Quality of one image. item: nifti, suffix, stage, device, zone, whole (before defacing), bval, bvec, facts; paths or null.
 
     pictures: where the arrays of its pictures go (.npz); placement: where an earlier measurement of the same head found it, or null; it saves the registration.
     """
@@ -213,7 +213,7 @@ def measure(item: dict[str, Any]) -> dict[str, Any]:
 
     volume = load(Path(item["nifti"]))
     zone, bval, bvec = (Path(item[name]) if item[name] else None for name in ("zone", "bval", "bvec"))
-    same = {"stage": item["stage"], "device": item["device"], "facts": item["facts"], "placement": item["placement"]}
+    same = {name: item[name] for name in ("stage", "device", "facts", "placement")} | {"whole": Path(item["whole"]) if item["whole"] else None}
     report = qa.measure(volume, item["suffix"], deface_zone=zone, bval=bval, bvec=bvec, **same)
     arrays: dict[str, Any] = dict(report.pictures)
     np.savez_compressed(item["pictures"], **arrays)

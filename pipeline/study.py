@@ -61,6 +61,7 @@ class Image:
     contrast: dict[str, Any]
     session: str = ""
     zone: str | None = None
+    whole: str | None = None  # the volume before its face was taken, once it was
     before: dict[str, Any] = field(default_factory=dict)
     after: dict[str, Any] = field(default_factory=dict)
     protocol: dict[str, Any] = field(default_factory=dict)

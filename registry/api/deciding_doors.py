@@ -106,6 +106,17 @@ class QualityDoor(Door):
         return png(picture)
 
 
+class QualityPageDoor(Door):
+    @told(OpenApiTypes.BINARY, summary="The quality report as a page", tags=["images"])
+    def get(self, request: Request, pk: Any) -> HttpResponse:
+        page = imaging.quality_page(find(imaging.images(self.asker), pk=pk))
+        if page is None:
+            raise Gone("There is no quality report to show.", "no_picture")
+        policy_ = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"
+        headers = {"Cache-Control": "no-store", "Content-Security-Policy": policy_, "X-Content-Type-Options": "nosniff"}
+        return HttpResponse(page, content_type="text/html; charset=utf-8", headers=headers)
+
+
 class AfterDoor(Door):
     @told(OpenApiTypes.BINARY, summary="A rendering of what would be given out", tags=["images"], also={410: shapes.Problem})
     def get(self, request: Request, pk: Any) -> HttpResponse:

@@ -48,7 +48,8 @@ class ImageShape(Shape):
         base, numbers = f"/api/v1/images/{image.pk}", queries.pictures(image)
         review = [f"{base}/review/{n}.png" for n in numbers["review"]]
         quality = f"{base}/quality.png" if numbers["quality"] or queries.has_quality(image) else None
-        return {"quality": quality, "after": f"{base}/after.png" if numbers["after"] else None, "review": review}
+        page = f"{base}/quality.html" if queries.has_quality(image) else None
+        return {"quality": quality, "page": page, "after": f"{base}/after.png" if numbers["after"] else None, "review": review}
 
 
 class ImageWhole(ImageShape):

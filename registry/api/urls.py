@@ -58,6 +58,7 @@ v1: list[URLPattern] = [
     path("images/<uuid:pk>/contrast", deciding.CorrectDoor.as_view()),
     path("corrections", deciding.CorrectionsDoor.as_view()),
     path("images/<uuid:pk>/quality.png", deciding.QualityDoor.as_view()),
+    path("images/<uuid:pk>/quality.html", deciding.QualityPageDoor.as_view()),
     path("images/<uuid:pk>/after.png", deciding.AfterDoor.as_view()),
     path("images/<uuid:pk>/review/<int:number>.png", deciding.ReviewDoor.as_view()),
     path("releases", deciding.ReleasesDoor.as_view()),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.db.models import Q, QuerySet
 
+from qa import norms
 from registry.access import policy
 from registry.accounts.models import User
 from registry.imaging.models import FACELESS, Image
@@ -15,6 +16,12 @@ def images(asker: User | None) -> QuerySet[Image]:
     mine = policy.limit(asker, "know", Image.objects.all(), participant="visit__participant")
     accepted = Q(state=Image.State.ACCEPTED)
     return seen.filter(accepted | Q(pk__in=mine.values("pk"))).select_related("visit__participant__dataset").prefetch_related("files")
+
+
+def usual() -> norms.Norms:
+    """What is usual per scanner and sequence, learnt from the images that a steward accepted and from no others."""
+    told = Image.objects.filter(state=Image.State.ACCEPTED).values_list("provenance__quality", flat=True)
+    return norms.build(report for report in told if report and report.get("metrics") and report.get("norm_key"))
 
 
 def has_quality(image: Image) -> bool:
@@ -31,6 +38,21 @@ def quality_strip(image: Image) -> bytes | None:
         return None
     after = told.get("after") or {}
     return report.strip({image.suffix: told, **({f"{image.suffix} after": after} if after.get("metrics") else {})})
+
+
+def quality_page(image: Image) -> str | None:
+    """The quality report of an image as the page people read: numbers, norm, protocol, and the steward's verdict beside the grade; None without a report.
+
+    It holds no picture: the strip and the renderings have addresses of their own.
+    """
+    from qa import report
+
+    told = image.provenance.get("quality") or {}
+    if not has_quality(image):
+        return None
+    decided = image.state in (Image.State.ACCEPTED, Image.State.REFUSED) and image.decided_at is not None
+    verdict = {"state": image.state, "reason": image.reason} if decided else None
+    return report.page(told, image.bids_path.rsplit("/", 1)[-1], protocol=image.provenance.get("protocol") or None, verdict=verdict)
 
 
 def pictures(image: Image) -> dict[str, list[int]]:

@@ -17,9 +17,10 @@ from typing import Any
 from django.conf import settings
 
 from bidstree.names import ENTITIES
+from qa import norms
 from registry.accounts import keys
 from registry.audit import actions as audit
-from registry.imaging import store
+from registry.imaging import queries, store
 from registry.imaging.models import Image, StoredFile
 from registry.intake import correcting, matching, quarantine
 from registry.intake.models import Study, Upload, UploadFile
@@ -255,6 +256,7 @@ def _record_image(run: Run, study: Study, id_: uuid.UUID, image: Json, products:
     visit = _visit_of(study, image["bids"])
     if files and _known(visit, files):
         return None
+    image = {**image, "quality": norms.against(image["quality"], queries.usual())}
     withheld = _withheld(image, files)
     if before := Image.objects.filter(pk=id_).first():  # the study was done again
         if withheld or before.state != Image.State.REFUSED or before.decided_by_id:  # what a steward refused stays refused

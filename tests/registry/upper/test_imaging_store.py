@@ -138,3 +138,48 @@ def test_two_living_images_never_have_one_name(house: Any) -> None:
         house.image(person)
     Image.objects.filter(pk=image.pk).update(state="refused")
     assert house.image(person).bids_path == image.bids_path
+
+
+def test_norms_learn_from_accepted_images_and_from_no_others(house: Any) -> None:
+    from qa import norms
+    from qa.examine import VERSION, entry
+    from qa.metrics import expected
+
+    def told(n: int) -> dict[str, Any]:
+        metrics = {name: entry(name, 100.0 + n % 7) for name in expected("structural")}
+        key = list(norms.key("T1w", {"Manufacturer": "SIEMENS", "MagneticFieldStrength": 3}, (1, 1, 1)))
+        return {"quality": {"qa_version": VERSION, "grade": "pass", "stage": "pre-deface", "norm_key": key, "metrics": metrics}}
+
+    person = house.person()
+    for n in range(19):
+        house.image(person, provenance=told(n), seed=f"accepted {n}", entities={"run": str(n)}, suffix=f"T1w{n}")
+    for n in range(5):
+        house.image(person, state="proposed", provenance=told(n), seed=f"proposed {n}", suffix=f"T2w{n}")
+    key = tuple(told(0)["quality"]["norm_key"])
+    assert imaging.usual().find(key, "cjv") is None  # nineteen accepted; what was only proposed does not count
+    house.image(person, provenance=told(19), seed="accepted 19", suffix="T1w19")
+    found = imaging.usual().find(key, "cjv")
+    assert found is not None and found[1].n == 20
+    judged = norms.against(told(0)["quality"] | {"flags": [], "reasons": []}, imaging.usual())
+    assert judged["metrics"]["cjv"]["norm_n"] == 20 and judged["norm"] == "norm of 20 scans"
+
+
+def test_the_quality_page_shows_the_verdict_beside_the_grade_to_whom_may_see_the_image(house: Any, door: Any) -> None:
+    from qa.examine import entry
+    from qa.metrics import expected
+
+    metrics = {name: entry(name, 1.0) for name in expected("structural")}
+    told = {"grade": "review", "reasons": ["Noise <is> high."], "norm": "norm of 40 scans", "metrics": metrics, "unavailable": {}, "drivers": ["snr_wm"]}
+    image = house.image(house.person(), state="proposed", provenance={"quality": told})
+    bare = house.image(house.person(), state="proposed")
+    shown = door(house.steward).get(f"/images/{image.pk}")["pictures"]
+    assert shown["page"].endswith(f"/images/{image.pk}/quality.html")
+    answer = door(house.steward).raw("get", shown["page"])
+    assert answer.status_code == 200 and answer["Content-Type"].startswith("text/html")
+    assert "sandbox" in answer["Content-Security-Policy"] and "<script" not in answer.content.decode()
+    assert "Noise &lt;is&gt; high." in answer.content.decode() and "No person has decided" in answer.content.decode()
+    actions.accept_image(house.steward, image, "Good enough.")
+    again = door(house.steward).raw("get", shown["page"]).content.decode()
+    assert "<strong>accepted</strong>" in again and 'class="grade review"' in again
+    assert door(house.steward).get(f"/images/{bare.pk}")["pictures"]["page"] is None
+    assert door(house.steward).raw("get", f"/api/v1/images/{bare.pk}/quality.html").status_code == 410
