@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from qa import diffusion, norms, pictures
 from qa.errors import CODES, QaError, refusal
-from qa.facts import facts_of
+from qa.facts import doubts_of, facts_of
 from qa.grades import Fact, grade, three
 from qa.groups import values as values_of
 from qa.metrics import METRICS, expected, kind
@@ -129,7 +129,8 @@ def _report(
     review_z = None
     if known is not None:
         review_z = known.judge(key, metrics)
-    verdict = grade(found, metrics, norms.limits(subject.kind, subject.suffix), review_z)
+    doubts = [] if found else doubts_of(subject)
+    verdict = grade(found, metrics, norms.limits(subject.kind, subject.suffix), review_z, doubts)
     shown = pictures.of(subject.scene, subject.stage) if not any(f.code in ("wrong_shape", "constant") for f in found) else {}
     return Report(
         {

@@ -43,6 +43,17 @@ def facts_of(subject: Subject) -> list[Fact]:
     return [*found, *_slices_facts(subject), *_brain_facts(subject)]
 
 
+def doubts_of(subject: Subject) -> list[Fact]:
+    """What leaves a head unjudged and asks for a look: a contrast made to cover the brain in which no brain could be placed."""
+    if subject.kind != "structural" or subject.suffix not in CONTRASTS or not subject.scene.brain_wanted:
+        return []
+    try:
+        _ = subject.scene.brain
+    except QaError as error:
+        return [Fact("no_brain")] if error.code == "no_brain" else []
+    return []
+
+
 def _drowned(scene: Scene) -> Fact | None:
     """Whether nothing can be told from the noise: no picture at 8 mm, or inside the object a voxel says next to nothing about its neighbour."""
     picture = anatomy(scene.work, scene.work_zooms)

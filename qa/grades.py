@@ -44,15 +44,18 @@ class Limit:
         return value > self.limit if self.above else value < self.limit
 
 
-def grade(facts: Sequence[Fact], metrics: Mapping[str, Mapping[str, Any]], limits: Sequence[Limit], review_z: float | None) -> dict[str, Any]:
+def grade(
+    facts: Sequence[Fact], metrics: Mapping[str, Mapping[str, Any]], limits: Sequence[Limit], review_z: float | None, doubts: Sequence[Fact] = ()
+) -> dict[str, Any]:
     """The verdict: {grade, flags, reasons, norm}.
 
     `metrics`: name -> {value, z, norm_n, ...}; `review_z`: the calibrated limit of the largest bad z (None: 3.0, or 3.5 for norms below 30 scans).
-    Grade is `fail` for any fact; else `review` for a z beyond the limit or a norm-free limit crossed (these are asked only
+    Grade is `fail` for any fact; else `review` for one of the `doubts`, for a z beyond the limit or a norm-free limit crossed (these are asked only
     where no fact speaks); else `pass`.
     """
-    reasons = [f.sentence for f in facts]
-    flags = [f.code for f in facts]
+    said_first = [*facts, *(() if facts else doubts)]
+    reasons = [f.sentence for f in said_first]
+    flags = [f.code for f in said_first]
     for name, entry in metrics.items():
         said = _against_norm(name, entry, review_z)
         if said:

@@ -207,6 +207,8 @@ def test_a_head_that_cannot_be_placed_is_looked_for_once(clean, monkeypatch):
     assert len(asked) == 1
     assert report["placement"] is None
     assert report["unavailable"]["snr_wm"] == "None."
+    assert (report["grade"], report["flags"]) == ("review", ["no_brain"]), "nobody measured it, so somebody looks"
+    assert qa.measure(clean, "T1w", body="spine")["flags"] != ["no_brain"], "a spine has none to place"
 
 
 def test_a_zone_of_another_shape_is_refused(clean):
