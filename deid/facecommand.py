@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from deid import faces, facezones, render
+from deid import faces, facezones, render, second
 from deid.facefill import NOISE, PROFILES
 from deid.placing import BACKENDS, HeadImage
 from deid.verdicts import Defaced
@@ -93,7 +93,12 @@ def _options() -> argparse.ArgumentParser:
     parser.add_argument("--datatype", default="anat", help="BIDS datatype of IN (anat, dwi, func, perf, fmap)")
     parser.add_argument("--region", choices=("", "orbit", "spine"), default="", help="what was scanned, where it is no head")
     parser.add_argument("--with", dest="companion", type=Path, metavar="T1.nii.gz", help="a better picture of the same head in the same visit")
-    parser.add_argument("--second-opinion", action="store_true", help="ask SimpleITK where the face is; over 5 mm apart, a person looks")
+    parser.add_argument(
+        "--second-opinion",
+        action=argparse.BooleanOptionalAction,
+        default=second.available(),
+        help="ask SimpleITK where the face is; over 5 mm apart, a person looks (default: where it is installed; without it a zone that lies wrong can pass)",
+    )
     parser.add_argument("--backend", choices=BACKENDS, default=BACKENDS[0], help="pydeface: where FSL is installed")
     parser.add_argument("--labels", type=Path, action="append", default=[], metavar="MASK", help="labels on IN's grid; one inside the zone refuses the volume")
     parser.add_argument("--reviewed", action="store_true", help="write OUT although a person has to look: somebody did")

@@ -76,6 +76,9 @@ def deface_visit(
         restricted = _unseen(volumes[name], place)
         word = proof.beside(name, found, asked) if second_opinion else None
         verdicts[name] = restricted or _apply(volumes[name], place, asked_for, word, (labels or {}).get(name, ()))
+    for name, place in found.items():
+        if place is not None and place.how == "same_grid" and place.reference is not None:
+            verdicts[name] = _with_its_twin(verdicts[name], verdicts[place.reference])
     return {name: _exempted(verdicts[name], image, exempt) for name, image in volumes.items()}
 
 
@@ -139,11 +142,13 @@ def _apply(image: HeadImage, place: Place, asked: Asked, word: second.Opinion | 
         return told(None, None, "withheld", "label_in_zone", measures | {"labels_in_zone": hit})
     if (gone & brain).any():
         return told(None, None, "withheld", "brain_in_zone", measures)
+    before = _gone_before(volume, place, measures["face_empty_before"], word)
     if measures["tissue_removed_ml"] < headfit.FEWEST_ML:
+        if not before and proof.face_in_view(image, place, asked.profile):
+            return told(None, None, "withheld", "face_not_proven_gone", measures)
         return told(volume, None, "no_face", "brain_only" if place.how == "brain" else "no_face_in_view", measures)
     done, filling = facefill.filled(volume, gone, asked.fill, asked.seed)
     measures |= filling
-    before = _gone_before(volume, place, measures["face_empty_before"], word)
     moved = surface.moved_share(volume, done) if proof.skin_is_seen(image, place) and not before else None
     measures["surface_moved"] = moved
     if moved is not None and moved < LEAST_MOVED:
@@ -160,8 +165,19 @@ def _gone_before(volume: Volume, place: Place, empty: float | None, word: second
     not asked, the face must have been blanked with one value."""
     if empty is None or empty <= ALREADY_EMPTY:
         return False
-    seen = headfit.empty_share(volume, word.matrix) if isinstance(word, second.Opinion) else headfit.blank_share(volume, place.matrix)
+    independent = isinstance(word, second.Opinion) and word.asked != "hinted"
+    seen = headfit.empty_share(volume, word.matrix) if isinstance(word, second.Opinion) and independent else headfit.blank_share(volume, place.matrix)
     return seen is not None and seen > ALREADY_EMPTY
+
+
+def _with_its_twin(own: Defaced, twin: Defaced) -> Defaced:
+    """A volume without an outline, whose surface says nothing, stands and falls with the one on its grid."""
+    if own.verdict not in ("defaced", "review") or twin.verdict not in ("review", "withheld"):
+        return own
+    if twin.verdict == "withheld":
+        return told(None, None, "withheld", twin.code, own.measures)
+    doubts = list(dict.fromkeys([*own.measures.get("review", []), *twin.measures["review"]]))
+    return told(own.volume, own.zone, "review", doubts[0], own.measures | {"review": doubts})
 
 
 def _spared(image: HeadImage, place: Place, gone: Mask, brain: Mask) -> tuple[Mask, float | None]:
@@ -247,7 +263,7 @@ def _neck(image: HeadImage, zone: Mask, asked: Asked, labels: Sequence[NDArray[A
     done, filling = facefill.filled(image.volume, zone, asked.fill, asked.seed)
     seen = surface.look(done)
     measures |= filling | {"surface": seen.as_json()}
-    if seen.visible is True:
+    if seen.visible is not False:
         return told(done, zone, "review", "face_still_seen", measures | {"review": ["face_still_seen"]})
     return told(done, zone, "defaced", "ok", measures)
 

@@ -23,6 +23,7 @@ from spatial.volumes import Volume
 Mask = NDArray[np.bool_]
 Of = Literal["head", "known", "brain"]
 GRID_MM = 4.0
+MOST_BLANK_AIR = 0.9  # of the air at one lowest value: the scanner or a tool zeroed it all
 # Of the air, above which there is signal. At 4 mm three right fits of noisy, dim heads have 0.91 to 0.96 of the outline so, 0.81 to 0.84 by half of Otsu.
 NOISES = 3.0
 SKULL_FROM = 90  # template slice above which a head is mostly skull and brain
@@ -235,9 +236,14 @@ def empty_share(volume: Volume, matrix: Matrix) -> float | None:
 
 
 def blank_share(volume: Volume, matrix: Matrix) -> float | None:
-    """Share of nose, mouth and chin that holds the volume's one lowest value, as after somebody blanked them; None where too little of them is in view."""
+    """Share of nose, mouth and chin that holds the volume's one lowest value, as after somebody blanked them; None where too little of them is in view, or
+    where most air holds that value as well and it tells nothing."""
     found = _in_the_core(volume, matrix)
-    return None if found is None else round(float((found == volume.data.min()).mean()), 3)
+    frame = volume.data if volume.data.ndim == 3 else volume.data[..., 0]
+    air = frame[frame < pyramid.threshold(np.asarray(frame, dtype=np.float32))]
+    if found is None or float((air == frame.min()).mean()) > MOST_BLANK_AIR:
+        return None
+    return round(float((found == frame.min()).mean()), 3)
 
 
 def _in_the_core(volume: Volume, matrix: Matrix) -> NDArray[Any] | None:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deid import facezones, headfit, second, surface
-from deid.placing import HeadImage, Place
+from deid.placing import HeadImage, Place, is_outlined
 from spatial import affines, pyramid, register, templates
 from spatial.affines import Matrix
 from spatial.errors import SpatialError
@@ -26,9 +26,6 @@ from spatial.resample import resample
 from spatial.volumes import Volume
 
 Mask = NDArray[np.bool_]
-# Contrasts whose skin is seen.
-STRUCTURAL = frozenset({"T1w", "T2w", "FLAIR", "PDw", "T2starw", "PDT2", "inplaneT2", "MP2RAGE", "MEGRE", "MESE", "MTS", "VFA", "swi", "SWI"})
-STRUCTURAL |= {"magnitude", "magnitude1", "magnitude2"}
 CORE_MM = second.APART_MM  # how deep inside the zone something must lie to be of the face in either frame
 # Share of the face's core, where the second engine puts it, that may be left. 12 real heads as they are and 10 perturbed, engines up to 4 mm apart: 0.000
 # (once 0.002); a zone 20 mm too far forward on a made head: over 0.05; an engine 33 mm off: 0.59.
@@ -38,6 +35,7 @@ MOST_LEFT = 0.05
 LEAST_AMOUNT, MOST_AMOUNT = 0.5, 1.6
 # Sizes: real heads as they are 0.86 to 1.03, children of one year about 1.25 (head circumference 46 cm against 57). A wide band: shape is asked by `headfit`.
 USUAL_SMALLEST, USUAL_LARGEST, LEAST_IN_VIEW = 0.72, 1.25, 0.5
+MOST_MOVED_MM = 5.0  # as far as two engines may be apart
 # Where so much of the face's surface is known to have moved back, what still looks like eyes lies behind them: thick slices and made heads can look so.
 SURELY_MOVED = 0.97
 
@@ -69,7 +67,8 @@ def beside(name: str, found: Mapping[str, Place | None], asked: Mapping[str, sec
     if place.rigid is None or not isinstance(known, second.Opinion):
         return known
     matrix = known.matrix @ place.rigid
-    return second.Opinion(matrix, register.apart_mm(place.matrix, matrix, templates.face_box()), "reference", known.engine)
+    how = "hinted" if known.asked == "hinted" else "reference"
+    return second.Opinion(matrix, register.apart_mm(place.matrix, matrix, templates.face_box()), how, known.engine)
 
 
 @dataclass(frozen=True)
@@ -94,7 +93,9 @@ def prove(
         measures["second"] = word.as_json() | {"face_left": left, "frame": "second engine"}
         answers += [("engines_apart", not word.agrees), ("second_frame_not_empty", left is not None and left > MOST_LEFT)]
     skinny = shows_skin(image)
-    answers.append(("place_uncertain", skinny and uncertain(place, word)))
+    # Laid on the template's brain alone it should have had nothing around it: what was removed nevertheless is of a head nobody has placed.
+    answers.append(("place_uncertain", skinny and (place.how == "brain" or uncertain(place, word))))
+    answers.append(("frames_moved", skinny and frames_apart_mm(image.volume) > MOST_MOVED_MM))
     amount = measures["amount_of_face"] = amount_of_face(image.volume, zone, place.matrix, profile)
     answers.append(("odd_amount", skinny and place.how != "same_grid" and amount is not None and not (before or LEAST_AMOUNT <= amount <= MOST_AMOUNT)))
     answers.append(("odd_size", odd_size(place)))
@@ -112,8 +113,24 @@ def shows_skin(image: HeadImage) -> bool:
 
 
 def skin_is_seen(image: HeadImage, place: Place) -> bool:
-    """Whether the surface of this volume says anything; one without an outline stands and falls with the one on its grid."""
-    return image.suffix in STRUCTURAL and place.how != "same_grid"
+    """Whether the surface of this volume says anything; one without an outline stands and falls with the one on its grid (`faces.deface_visit`)."""
+    return shows_skin(image) and is_outlined(image) and place.how != "same_grid"
+
+
+def frames_apart_mm(volume: Volume) -> float:
+    """How far, in mm, the middle of any frame's outline lies from that of their mean (0 for one frame): one zone serves only a head that kept still."""
+    if volume.data.ndim == 3:
+        return 0.0
+    frames = [volume.mean3d(), *(Volume(volume.data[..., t], volume.affine) for t in range(volume.data.shape[3]))]
+    middles = []
+    for frame in frames:
+        small = pyramid.shrink(frame, headfit.GRID_MM)
+        try:
+            inside = np.argwhere(headfit.tissue(small))
+        except SpatialError:
+            return float("inf")
+        middles.append(affines.apply(small.affine, inside.mean(axis=0)[None])[0])
+    return max(float(np.linalg.norm(middle - middles[0])) for middle in middles[1:])
 
 
 def uncertain(place: Place, word: second.Opinion | str | None) -> bool:
@@ -148,6 +165,12 @@ def core_left(volume: Volume, removed: Mask, matrix: Matrix, profile: str) -> fl
         return None
     gone = resample(Volume(removed.astype(np.float32), volume.affine), small).data
     return round(float((gone[inside] < 0.5).mean()), 3)
+
+
+def face_in_view(image: HeadImage, place: Place, profile: str) -> bool:
+    """Whether this view should hold some of a face's tissue, had nobody taken it: then a zone without any is no proof that there is none."""
+    nothing = np.zeros(image.volume.shape[:3], dtype=np.bool_)
+    return shows_skin(image) and place.how not in ("brain", "same_grid") and amount_of_face(image.volume, nothing, place.matrix, profile) is not None
 
 
 def amount_of_face(volume: Volume, removed: Mask, matrix: Matrix, profile: str) -> float | None:

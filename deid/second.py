@@ -38,7 +38,8 @@ LPS = np.diag([-1.0, -1.0, 1.0, 1.0])  # ITK's world looks the other way along x
 @dataclass(frozen=True)
 class Opinion:
     """`matrix`: world of the volume -> world of the template, as the second engine sees it; `apart_mm`: mean distance at the corners of the face box from the
-    first engine's, in mm of the volume; `asked`: `alone`, or `again` where it took its answer from near the first one's; `engine` with its version."""
+    first engine's, in mm of the volume; `asked`: `alone`, `again` where it likes its answer from near the first one's better, or `hinted` where it has none
+    else; `engine` with its version."""
 
     matrix: Matrix
     apart_mm: float
@@ -78,8 +79,9 @@ def opinion(volume: Volume, first: Matrix) -> Opinion:
     asked, chosen = "alone", alone
     if apart > APART_MM:
         again = _settled(sitk, fixed, moving, _transform(sitk, first @ PUSH), LEVELS[1:])
-        if not _a_head_can_lie(volume, _matrix(alone)) or _value(sitk, fixed, moving, again) < _value(sitk, fixed, moving, alone):
-            asked, chosen = "again", again
+        better = _value(sitk, fixed, moving, again) < _value(sitk, fixed, moving, alone)
+        if better or not _a_head_can_lie(volume, _matrix(alone)):
+            asked, chosen = "again" if better else "hinted", again
             apart = register.apart_mm(first, _matrix(again), box)
     return Opinion(_matrix(chosen), apart, asked, f"SimpleITK {importlib.metadata.version('simpleitk')}")
 

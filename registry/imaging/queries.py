@@ -55,11 +55,16 @@ def quality_page(image: Image) -> str | None:
     return report.page(told, image.bids_path.rsplit("/", 1)[-1], protocol=image.provenance.get("protocol") or None, verdict=verdict)
 
 
+def drawn(kind: str, image: Image) -> list[int]:
+    """The numbers of the renderings of one kind (`after`, `before`, `quality`); one of no known kind may show a face and counts as `before`."""
+    kinds = list(image.provenance.get("pictures") or [])[: image.review]
+    kinds += ["before"] * (image.review - len(kinds))
+    return [n for n, one in enumerate(kinds) if one == kind]
+
+
 def pictures(image: Image) -> dict[str, list[int]]:
     """The numbers of the renderings in the review zone: `after` shows what would be given out, `quality` the measures, `review` may show a face."""
-    kinds = list(image.provenance.get("pictures") or [])[: image.review]
-    kinds += ["before"] * (image.review - len(kinds))  # what is not known may show a face
-    found: dict[str, list[int]] = {name: [n for n, kind in enumerate(kinds) if kind == name] for name in ("after", "quality")}
+    found = {name: drawn(name, image) for name in ("after", "quality")}
     if image.deface_verdict not in FACELESS:  # what is in doubt may show a face after defacing as well
         found["after"] = []
     shown = {n for numbers in found.values() for n in numbers}

@@ -160,13 +160,15 @@ def test_a_face_taken_out_before_a_noisy_copy_was_made_is_known_by_the_second_en
 
 def test_a_place_in_the_air_is_no_proof_that_a_face_was_taken_before() -> None:
     head, true = posed((2, 2, 2)), affines.inverse(POSE)
-    volume = Volume(np.pad(head.data, ((0, 0), (0, 40), (0, 0)), constant_values=5), head.affine)
+    volume = Volume(np.pad(head.data, ((0, 0), (0, 40), (0, 0))), head.affine)
     wrong = affines.translation((0, -60, 0)) @ true  # the face is sought in the air before the real one
     place = Place(wrong, headfit.Fit((1, 1, 1), 0, 1.1, 1, 1, 1, 1200), "template", 0.5)
     empty = headfit.empty_share(volume, wrong)
     assert empty is not None and empty > faces.ALREADY_EMPTY
     assert not faces._gone_before(volume, place, empty, second.Opinion(true, 60.0, "alone", "SimpleITK"))
-    assert not faces._gone_before(volume, place, empty, None), "nobody blanked it with the lowest value"
+    assert not faces._gone_before(volume, place, empty, second.Opinion(wrong, 0.0, "hinted", "SimpleITK")), "it had no place of its own"
+    zeroed = Volume(np.where(volume.data < 60, 0, volume.data), volume.affine)
+    assert not faces._gone_before(zeroed, place, empty, None), "all air holds the lowest value, so the face's air tells nothing"
     assert faces._gone_before(volume, place, empty, second.Opinion(wrong, 0.0, "alone", "SimpleITK")), "both wrong alike: what the other checks are for"
 
 

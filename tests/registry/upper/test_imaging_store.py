@@ -72,8 +72,12 @@ def test_a_head_in_doubt_is_taken_by_the_steward_who_looked_and_says_what_was_se
     assert actions.look(house.steward, image, 0) is None  # the picture is gone: that was no look
     with pytest.raises(Conflict, match="face_not_looked_at"):
         actions.accept_image(house.steward, image, "No face is left.")
-    (tmp_path / "drawn.png").write_bytes(b"png")
-    quarantine.keep_review(image.study_id, [(f"{image.pk.hex}-0.png", tmp_path / "drawn.png")])
+    for number in (0, 1):
+        (tmp_path / "drawn.png").write_bytes(b"png")
+        quarantine.keep_review(image.study_id, [(f"{image.pk.hex}-{number}.png", tmp_path / "drawn.png")])
+    assert actions.look(house.steward, image, 1) == b"png"
+    with pytest.raises(Conflict, match="face_not_looked_at"):  # a look at the head before it was defaced settles nothing
+        actions.accept_image(house.steward, image, "No face is left.")
     assert actions.look(house.steward, image, 0) == b"png"
     with pytest.raises(Invalid, match="reason_missing"):
         actions.accept_image(house.steward, image, " ")
