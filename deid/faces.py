@@ -165,8 +165,10 @@ def _gone_before(volume: Volume, place: Place, empty: float | None, word: second
     not asked, the face must have been blanked with one value."""
     if empty is None or empty <= ALREADY_EMPTY:
         return False
-    independent = isinstance(word, second.Opinion) and word.asked != "hinted"
-    seen = headfit.empty_share(volume, word.matrix) if isinstance(word, second.Opinion) and independent else headfit.blank_share(volume, place.matrix)
+    if isinstance(word, second.Opinion):
+        seen = headfit.empty_share(volume, word.matrix) if word.asked != "hinted" else None  # a hinted place is nearly our own
+    else:
+        seen = headfit.blank_share(volume, place.matrix)
     return seen is not None and seen > ALREADY_EMPTY
 
 
