@@ -2,7 +2,7 @@
 
 A protocol is known again by what its sequence is (kind, times, angle, image type, dimensions, words of its descriptions), put through a keyed hash, so the
 memory holds no word that anybody typed. The memory is a JSON file; a registry may keep the same rows in a table. A correction that BIDS has no name for,
-or whose fields are not on the list, is refused when it is made, not when it is used.
+or whose words are not of a closed list, is refused when it is made, not when it is used.
 """
 
 from __future__ import annotations
@@ -15,13 +15,28 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from bidstree import names, perfusion, sidecar
+from bidstree import foreign, names, perfusion, words
 from bidstree.classify import Contrast, complete
 from bidstree.errors import BidsError
 from bidstree.look import look
 
 VERSION = 1
 FINGERPRINT = re.compile(r"[0-9a-f]{32}", re.ASCII)
+# What the entities of a name may say: up to four words of a list and a small number. Whatever is typed freely would stand in file names for good.
+_ACQUISITIONS = (
+    "cspine|tspine|lspine|spine|brain|head|neck|orbit|dir|psir|stir|swi|qsm|mp2rage|mprage|space|cube|vista|tse|fse|gre|epi|flash|tof|vibe|medic|dixon|haste|"
+    "water|fat|inphase|outphase|fatsat|fast|highres|lowres|iso|2d|3d|sag|cor|tra|ax|pre|post|early|late|singleband|multiband|multiecho|lowb|highb|b0"
+)
+_WORDS_OF: dict[str, re.Pattern[str]] = {
+    "acq": re.compile(rf"(?:{_ACQUISITIONS}){{1,4}}[0-9]{{0,2}}", re.IGNORECASE | re.ASCII),
+    "task": re.compile(rf"(?:{'|'.join(foreign.TASKS)})[0-9]{{0,2}}", re.ASCII),
+    "dir": re.compile("|".join(words.DIRECTIONS), re.IGNORECASE | re.ASCII),
+    "rec": re.compile(r"(?:norm|dis2d|dis3d|moco|magnitude|phase|mosaic|adc|trace|fa)[0-9]{0,2}", re.IGNORECASE | re.ASCII),
+    "ce": re.compile("gadolinium|gd|ferumoxytol", re.ASCII),
+    "mt": re.compile("on|off"),
+    "part": re.compile("mag|phase|real|imag"),
+}
+_SMALL = re.compile(r"[0-9]{1,3}", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -63,15 +78,24 @@ def check(correction: Correction) -> Correction:
     if correction.code != "ok":
         if correction.code not in {"localizer", "derived_map", "secondary_capture"}:
             raise BidsError("correction_not_listed", "A correction names the contrast or keeps the image out.", "Choose one of the answers offered.")
-        return correction
+        return Correction(code=correction.code)  # the rest says nothing then, and is not kept
     if set(correction.context) - perfusion.WORDS or (correction.context and correction.suffix != "asl"):
         raise BidsError("correction_not_listed", "Only volumes of ASL have words, and these are not all of them BIDS words.", "Say label, control and m0scan.")
     usual: dict[str, str | int] = {"task": "unnamed", "mt": "on"}
     required = {key: usual.get(key, 1) for key in names.rule(correction.datatype, correction.suffix).required}
     names.path("x", None, correction.datatype, correction.suffix, {**required, **correction.entities}, ".nii.gz")
-    if set(sidecar.clean(correction.fields)) != set(correction.fields):
-        raise BidsError("correction_not_listed", "A correction sets a field that is not on the list.", "Leave the field out; `sidecar.FIELDS` has the list.")
+    if not all(spoken(key, value) for key, value in correction.entities.items()):
+        raise BidsError("correction_not_listed", "An entity of the name has a word that is not on its list.", "Use the words of bidstree.corrections.")
+    if set(foreign.clean(correction.fields)) != set(correction.fields):
+        raise BidsError(
+            "correction_not_listed", "A correction sets a field or a word that is not on the list.", "Leave it out; `bidstree.foreign` has the list."
+        )
     return correction
+
+
+def spoken(key: str, value: object) -> bool:
+    """Whether the value of an entity is of its closed list, or a number of at most three digits where it has none."""
+    return type(value) in (str, int) and bool(_WORDS_OF.get(key, _SMALL).fullmatch(str(value)))
 
 
 def apply(answer: Contrast, correction: Correction | None, given: Mapping[str, Any], *, volumes: int = 1) -> Contrast:

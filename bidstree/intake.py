@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bidstree import foreign
 from bidstree import sidecar as sidecars
 from bidstree.errors import BidsError
 from spatial.errors import SpatialError
@@ -21,12 +22,16 @@ _LEAST = 5  # characters; shorter words stand in every header by chance
 
 @dataclass(frozen=True)
 class Taken:
-    """`shape` (i, j, k[, t]), `zooms` in mm, `sidecar`: the fields that may stay, `dropped`: names of those that may not -> why."""
+    """`shape` (i, j, k[, t]), `zooms` in mm, `sidecar`: the fields that may stay, `dropped`: names of those that may not -> why.
+
+    `others`: how many more were dropped whose names are on no list of ours; those names are told nowhere.
+    """
 
     shape: tuple[int, ...]
     zooms: tuple[float, float, float]
     sidecar: dict[str, Any]
     dropped: dict[str, str]
+    others: int = 0
 
 
 def told(sidecar: Mapping[str, Any]) -> set[str]:
@@ -38,7 +43,7 @@ def told(sidecar: Mapping[str, Any]) -> set[str]:
 def nifti(source: Path, target: Path, sidecar: Mapping[str, Any] | None = None) -> Taken:
     """Write a clean copy of a site's NIfTI to `target` (.nii.gz): same grid, same stored values, no text.
 
-    `sidecar`: the JSON that came with it, filtered by the list of `bidstree.sidecar`. Raises BidsError `nifti_refused` with the reason: unreadable,
+    `sidecar`: the JSON that came with it, filtered by the list of `bidstree.foreign`. Raises BidsError `nifti_refused` with the reason: unreadable,
     no real numbers, absurd or empty dimensions, zero or infinite spacing, a singular affine, no orientation.
     """
     given = dict(sidecar or {})
@@ -47,4 +52,4 @@ def nifti(source: Path, target: Path, sidecar: Mapping[str, Any] | None = None) 
         save(volume, target, like=source)
     except SpatialError as error:
         raise BidsError("nifti_refused", f"The NIfTI cannot be taken: {error.reason}", "Export it again from the program that made it.") from error
-    return Taken(volume.shape, volume.zooms, sidecars.clean(given), sidecars.dropped(given))
+    return Taken(volume.shape, volume.zooms, foreign.clean(given), *foreign.dropped(given))

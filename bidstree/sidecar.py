@@ -7,7 +7,6 @@ may have; a value of another kind is dropped as well. Units are those of BIDS: s
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -15,13 +14,15 @@ from typing import Any
 Json = Any
 Test = Callable[[Json], bool]
 
+LARGEST = 1e12  # in absolute value; whatever a header means by more is no fact of a scan
 _WORD = re.compile(r"[A-Za-z0-9 _+*%.,;:/\\()&#\[\]>-]{1,96}")
 # What a text field must not look like: a date, a time of day, a long number (serials, telephone numbers), an address of a person.
 _SUSPICIOUS = re.compile(r"\d{7,}|\b(19|20)\d\d[-./]?[01]\d[-./]?[0-3]\d\b|\b\d\d:\d\d|@|\^")
 
 
 def _number(value: Json) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    # Compared, not converted: an integer of 400 digits is no float at all.
+    return isinstance(value, int | float) and not isinstance(value, bool) and -LARGEST <= value <= LARGEST
 
 
 def _positive(value: Json) -> bool:
@@ -56,6 +57,8 @@ def _each(test: Test, names: str) -> dict[str, Test]:
     return dict.fromkeys(names.split(), test)
 
 
+# What a code consists of (DICOM PS3.3, Table 8.8-1).
+CODE_KEYS = frozenset({"CodeValue", "CodingSchemeDesignator", "CodingSchemeVersion", "CodeMeaning", "LongCodeValue"})
 AXES = ("i", "i-", "j", "j-", "k", "k-")
 
 FIELDS: dict[str, Test] = {
@@ -114,7 +117,7 @@ FIELDS: dict[str, Test] = {
     # What was done about identity (BIDS: de-identification fields); codes and methods, no values.
     "DeidentificationMethod": _words,
     "DeidentificationMethodCodeSequence": lambda value: (
-        isinstance(value, list) and all(isinstance(one, dict) and all(map(_word, one.values())) for one in value)
+        isinstance(value, list) and all(isinstance(one, dict) and set(one) <= CODE_KEYS and all(map(_word, one.values())) for one in value)
     ),
     # Several channels' worth of numbers.
     "Defaced": _flag,
@@ -154,7 +157,8 @@ def _reference(value: Json) -> bool:
 def clean(sidecar: Mapping[str, Json]) -> dict[str, Json]:
     """The part of a sidecar that may be shared: fields of `FIELDS` whose value is of the right kind, keys sorted.
 
-    `sidecar` is what dcm2niix or a site wrote, or our own additions, in BIDS units (seconds, degrees, mm); it is not changed.
+    `sidecar` is what dcm2niix wrote of de-identified DICOM, or our own additions, in BIDS units (seconds, degrees, mm); it is not changed. What somebody
+    outside wrote passes the stricter list of `bidstree.foreign` first.
     """
     kept = {key: value for key, value in sidecar.items() if key in FIELDS and FIELDS[key](value)}
     return dict(sorted(kept.items()))

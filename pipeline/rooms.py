@@ -139,11 +139,12 @@ def told(kind: Any) -> dict[str, Any]:
 def handed(item: dict[str, Any]) -> dict[str, Any]:
     """One NIfTI file of a site: an annotation (`drawn`), or an image, cleaned. item: path, sha256, name, said, beside (kind, path, sha256), out, removed.
 
-    What its sidecar says of the person goes to the file `removed`, and is searched for in what is published.
+    What its sidecar, its own name and its folders say of the person goes to the file `removed`, and is searched for in what is published.
     """
     from bidstree import handed as room
     from bidstree import intake
     from bidstree.errors import BidsError
+    from pipeline import telling
     from spatial.errors import SpatialError
     from spatial.volumes import load
 
@@ -151,7 +152,7 @@ def handed(item: dict[str, Any]) -> dict[str, Any]:
     if any(digest(Path(one["path"])) != one["sha256"] for one in (item, *item["beside"])):
         raise Refused("changed")
     sidecar = first_sidecar(item["beside"])
-    Path(item["removed"]).write_text(json.dumps(sorted(intake.told(sidecar))), encoding="utf-8")
+    Path(item["removed"]).write_text(json.dumps(sorted(intake.told(sidecar) | telling.words(item["name"]))), encoding="utf-8")
     said, path = item["said"], under_name(source, out)
     try:
         volume = load(path)
@@ -174,6 +175,7 @@ def handed(item: dict[str, Any]) -> dict[str, Any]:
         out.with_suffix(ending).write_text(text, encoding="ascii")
     files = {name: str(out.with_suffix(f".{name}")) if gradients else None for name in ("bval", "bvec")}
     measures = {"shape": list(taken.shape), "volumes": taken.shape[3] if len(taken.shape) > 3 else 1, "dropped": sorted(taken.dropped)}
+    measures["dropped_others"] = taken.others  # counted: a key that is on no list of ours may be a name
     facts = {"BodyPartExamined": kind.fields.get("BodyPart", body), "Modality": "MR"}
     contrast = told(kind) | ({"derived": said["processed"], "processed": said["processed"]} if "processed" in said else {})
     return {"drawn": False, "nifti": str(out), "sidecar": taken.sidecar, "contrast": contrast, "measures": measures, "facts": facts, **files}

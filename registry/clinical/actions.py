@@ -37,7 +37,7 @@ def record(actor: User, rows: Sequence[Row]) -> list[ClinicalRecord]:
     """Write clinical records, all or none. Raises Denied; Invalid `invalid` naming row and field of everything that is wrong, and no value.
 
     Where the dictionary has a day (`onset_day`), a date may be given (`onset_date`: `2019-05-12`, `2019-05`, `2019`): it becomes days from the same day zero
-    as the visits', with its precision, and is forgotten.
+    as the visits', with its precision, and is forgotten. Day or precision beside it are refused: one of the two would be lost unseen.
     """
     people = {row.visit.participant_id: row.visit.participant for row in rows}
     for participant in people.values():
@@ -67,6 +67,10 @@ def _days(row: Row, n: int) -> dict[str, Any]:
     values = {name: value for name, value in row.values.items() if name not in dates}
     for name in dates:
         what = name.removesuffix("_date")
+        twice = sorted({f"{what}_day", f"{what}_precision"} & set(row.values))
+        if twice:
+            errors = [{"field": f"records.{n}.values.{field}", "reason": f"is said beside {name}, which says it as well"} for field in twice]
+            raise Invalid("invalid", "A day is given twice; nothing was recorded.", "Give the date, or the day with its precision, not both.", errors=errors)
         day, precision = _middle(row.values[name], f"records.{n}.values.{name}")
         values[f"{what}_day"] = _since_zero(row.visit.participant, day)
         if f"{what}_precision" in fields:

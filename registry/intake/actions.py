@@ -25,7 +25,7 @@ from registry.imaging import queries as imaging
 from registry.imaging.models import DOUBTED, FACELESS, Decision, Image
 from registry.intake import matching, quarantine
 from registry.intake.carrying import order_sort, order_study, publish_study, record_sort, record_study, sort_died, study_died
-from registry.intake.correcting import checked, correct, parsed_labels, words
+from registry.intake.correcting import checked, correct, known_visit, parsed_labels, words
 from registry.intake.models import Study, Upload, UploadFile
 from registry.intake.wiping import tick
 from registry.rules import Conflict, Denied, Invalid
@@ -154,6 +154,7 @@ def receive_file(
     if annotation and annotation not in annotation_words():
         raise Invalid("unknown_annotation", "This is no word for what a mask shows.", "GET /annotations lists the words.")
     more = checked(said or {})
+    known_visit(more, upload.dataset, upload.site)
     where = _taken(lambda: quarantine.place(number, folders))
     if number % SUM_EVERY == 0 or length > SUM_ABOVE:
         _room(upload, length)

@@ -20,8 +20,11 @@ from registry.imaging.models import Decision, Image
 from registry.intake import matching
 from registry.intake.models import Correction, Study
 from registry.rules import Conflict, Invalid
+from registry.subjects.models import Visit
 
 VISIT = re.compile(r"[a-z0-9]{1,32}", re.ASCII)
+# Labels that say nothing but the order of visits; any other is taken only where a visit of the site has it already, for it could be a name.
+ORDINAL = re.compile(r"(?:m|v|y|w|d|t|tp|bl|fu|visit|month|year|week|day)[0-9]{1,3}|baseline|followup", re.ASCII)
 MOST_LABELS = 64
 
 
@@ -63,6 +66,15 @@ def checked(said: Mapping[str, Any]) -> dict[str, Any]:
     if wrong:
         raise Invalid("unknown_word", f"This is no word for {', '.join(sorted(wrong))}.", "GET /annotations lists the words.")
     return given
+
+
+def known_visit(said: Mapping[str, Any], dataset: Dataset, site: Site) -> None:
+    """Refuse a visit that no person of the site has, before it is kept: what is neither a label nor an ordinal (`m12`) was typed. Raises Invalid."""
+    label = said.get("visit")
+    if label is None or ORDINAL.fullmatch(label):
+        return
+    if not Visit.objects.filter(participant__dataset=dataset, participant__site=site, label=label).exists():
+        raise Invalid("unknown_word", "This site has no visit of this label.", "Add the visit first, or label visits m00, m12, ...")
 
 
 def parsed_labels(text: str) -> dict[str, int]:

@@ -52,12 +52,41 @@ def test_an_image_can_be_kept_out_for_good() -> None:
         (Correction("anat", "T1w", {"acq": "not valid"}), "name_not_bids"),
         (Correction("anat", "T1w", {}, {"PatientName": "x"}), "correction_not_listed"),
         (Correction(code="no_such_code"), "correction_not_listed"),
+        (Correction("anat", "T1w", {"acq": "Mueller"}), "correction_not_listed"),
+        (Correction("anat", "T1w", {"rec": "Mueller"}), "correction_not_listed"),
+        (Correction("anat", "T1w", {"ce": "Mueller"}), "correction_not_listed"),
+        (Correction("anat", "T1w", {"run": 3105772046}), "correction_not_listed"),
+        (Correction("anat", "T1w", {"chunk": "Mueller"}), "correction_not_listed"),
+        (Correction("func", "bold", {"task": "mueller"}), "correction_not_listed"),
+        (Correction("dwi", "dwi", {"dir": "Mueller"}), "correction_not_listed"),
+        (Correction("func", "bold", {"task": "rest"}, {"TaskName": "Hans Mueller"}), "correction_not_listed"),
+        (Correction("fmap", "phasediff", {}, {"IntendedFor": "ses-20190512/sub-MuellerHans"}), "correction_not_listed"),
     ],
 )
 def test_a_correction_that_could_not_be_used_is_refused_when_it_is_made(tmp_path: Path, wrong: Correction, code: str) -> None:
     with pytest.raises(BidsError) as error:
         Memory(tmp_path / "c.json").remember("0" * 32, wrong)
     assert error.value.code == code and not (tmp_path / "c.json").exists()
+
+
+@pytest.mark.parametrize(
+    "right",
+    [
+        Correction("anat", "T1w", {"acq": "cspineWater3D", "rec": "norm", "ce": "gadolinium", "run": 2, "chunk": 1}, {"EchoTime": 0.002}),
+        Correction("func", "bold", {"task": "rest", "dir": "AP", "echo": "2"}, {"TaskName": "rest"}),
+        Correction("anat", "MTR", {"mt": "off", "part": "mag"}, {"MTState": False}),
+    ],
+)
+def test_words_of_the_lists_are_remembered(tmp_path: Path, right: Correction) -> None:
+    Memory(tmp_path / "c.json").remember("0" * 32, right)
+    assert Memory(tmp_path / "c.json").of("0" * 32) == right
+
+
+def test_what_is_said_beside_keeping_out_is_not_kept(tmp_path: Path) -> None:
+    said = Correction("anat", "T1w", {"acq": "Mueller"}, {"TaskName": "Hans Mueller"}, code="derived_map")
+    assert corrections.check(said) == Correction(code="derived_map")
+    Memory(tmp_path / "c.json").remember("0" * 32, said)
+    assert "ueller" not in (tmp_path / "c.json").read_text()
 
 
 def test_a_damaged_memory_is_told_not_forgotten(tmp_path: Path) -> None:

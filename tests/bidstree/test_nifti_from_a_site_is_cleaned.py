@@ -31,11 +31,12 @@ def planted(mri: Path, target: Path) -> Path:
 def test_words_go_and_voxels_stay(mri: Path, tmp_path: Path) -> None:
     source = planted(mri, tmp_path / "loud.nii.gz")
     assert SECRET in gzip.decompress(source.read_bytes()) and SECRET in source.read_bytes()
-    taken = intake.nifti(source, tmp_path / "clean.nii.gz", {"EchoTime": 0.1, "PatientName": "x", "InstitutionName": "y"})
+    taken = intake.nifti(source, tmp_path / "clean.nii.gz", {"EchoTime": 0.1, "PatientName": "x", "InstitutionName": "y", "Hans Mueller 1961-03-02": 1})
     assert SECRET not in gzip.decompress((tmp_path / "clean.nii.gz").read_bytes()) and SECRET not in (tmp_path / "clean.nii.gz").read_bytes()
     a, b = nib.load(source), nib.load(tmp_path / "clean.nii.gz")
     assert np.array_equal(a.dataobj, b.dataobj) and np.array_equal(a.affine, b.affine)
     assert taken.sidecar == {"EchoTime": 0.1} and set(taken.dropped) == {"PatientName", "InstitutionName"}
+    assert taken.others == 1 and "Mueller" not in repr(taken)
 
 
 def flat(image: Any) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pydicom
+import pytest
 
-from bidstree import sidecar
+from bidstree import foreign, sidecar
 from bidstree.convert import Conversion
 
 IDENTIFYING = (
@@ -66,6 +68,69 @@ def test_a_value_of_another_kind_is_dropped() -> None:
         assert sidecar.clean({"Manufacturer": wrong}) == {}
     assert sidecar.clean({"IntendedFor": "bids::sub-a/anat/sub-a_T1w.nii.gz"}) and not sidecar.clean({"IntendedFor": "../../etc/passwd"})
     assert sidecar.clean({"PulseSequenceDetails": "%SiemensSeq%\\ep2d_pasl"}) and not sidecar.clean({"PulseSequenceDetails": "%CustomerSeq%\\erika"})
+
+
+def test_a_number_without_end_is_dropped_and_not_an_error() -> None:
+    for clean in (sidecar.clean, foreign.clean):
+        assert clean({"EchoTime": 10**400, "FlipAngle": [-(10**400)], "RepetitionTime": float("inf"), "DwellTime": 2}) == {"DwellTime": 2}
+
+
+def test_a_code_has_the_keys_of_a_code_and_no_other() -> None:
+    assert sidecar.clean({"DeidentificationMethodCodeSequence": [{"CodeValue": "113100", "CodeMeaning": "Basic profile"}]})
+    assert sidecar.clean({"DeidentificationMethodCodeSequence": [{"Hans Mueller": "x"}]}) == {}
+
+
+PATH = "ses-20190512/func/sub-MuellerHans_ses-20190512_task-rest_bold.nii.gz"
+# field of a site's own sidecar: what must go -> what may stay (None: nothing of this field may)
+OUTSIDE: dict[str, tuple[Any, Any]] = {
+    **dict.fromkeys(("IntendedFor", "RawSources", "Sources", "B0FieldSource", "B0FieldIdentifier", "SpatialReference"), (PATH, None)),
+    **dict.fromkeys(("SequenceName", "PulseSequenceType", "ReceiveCoilName", "WaterFatShiftAxis", "PhaseEncodingMethod"), ("Hans Mueller", None)),
+    "PulseSequenceDetails": ("%SiemensSeq%\\hansmueller", None),
+    "DeidentificationMethod": (["Hans Mueller"], None),
+    "DeidentificationMethodCodeSequence": ([{"CodeMeaning": "Hans Mueller"}], None),
+    "ConversionSoftwareVersion": ("v19.61.03.02", None),
+    "TaskName": ("Hans Mueller", "rest"),
+    "Manufacturer": ("Mueller", "Siemens Healthineers"),
+    "ManufacturersModelName": ("Hans", "Prisma_fit"),
+    "SoftwareVersions": ("Hans 1961", "syngo MR E11"),
+    "ImageType": (["ORIGINAL", "MUELLER"], ["ORIGINAL", "PRIMARY", "M", "ND", "NORM"]),
+    "ScanningSequence": ("HANS", "GR_IR"),
+    "SequenceVariant": ("MUELLER", "SK_SP_MP"),
+    "ScanOptions": ("HANS", "PFP\\FS"),
+    "ImageOrientationText": ("Mueller", "Tra"),
+    "PASLType": ("Mueller", "FAIR"),
+    "ConversionSoftware": ("Mueller", "dcm2niix"),
+    "EchoTime": (3105772046, 0.1),
+    "SliceTiming": ([3105772046.0], [0.0, 0.05]),
+    "NonlinearGradientCorrection": ("yes", True),
+    "PhaseEncodingDirection": ("Hans", "j-"),
+}
+
+
+@pytest.mark.parametrize("field", OUTSIDE)
+def test_of_a_sidecar_from_outside_only_numbers_flags_and_listed_words_stay(field: str) -> None:
+    wrong, right = OUTSIDE[field]
+    assert foreign.clean({field: wrong, "FlipAngle": 9}) == {"FlipAngle": 9}
+    if right is not None:
+        assert foreign.clean({field: right}) == {field: right} == sidecar.clean({field: right})
+
+
+def test_no_field_of_the_list_lets_a_free_word_or_a_free_key_in_from_outside() -> None:
+    for key in sidecar.FIELDS:
+        for value in ("Hans Mueller", "hansmueller", ["Hans Mueller"], {"Hans Mueller": 1}, [{"Hans Mueller": 1}], [["Hans"]], PATH, 3105772046, 10**400):
+            assert foreign.clean({key: value}) == {}, key
+
+
+def test_a_key_of_nobodys_list_is_counted_and_not_told() -> None:
+    told, others = foreign.dropped({"PatientName": "x", "TaskName": "Hans Mueller", "Hans Mueller 1961-03-02": 1, "EchoTime": 0.1})
+    assert told == {"PatientName": "the person", "TaskName": "value of another kind"} and others == 1
+
+
+def test_most_of_what_a_converter_says_of_a_scan_may_come_from_outside(converted: dict[str, Conversion]) -> None:
+    bold = foreign.clean(converted["siemens_bold_mosaic/ax/axasc35"].images[0].sidecar)
+    assert {"RepetitionTime", "EchoTime", "SliceTiming", "PhaseEncodingDirection", "TotalReadoutTime", "FlipAngle", "Manufacturer", "ScanningSequence"} <= set(
+        bold
+    )
 
 
 def test_what_is_dropped_is_told_by_name_and_reason() -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from bidstree import check, dataset
 from deid.pseudonyms import keys_from_file, new_key
+from pipeline import telling
 from pipeline.isolate import Pool
 from pipeline.order import Order
 from pipeline.outcome import Outcome
@@ -240,3 +241,75 @@ def test_at_a_desk_a_folder_is_a_person_and_nothing_of_its_name_is_told(tmp_path
         assert not any(word in text for word in (b"estergaard", b"310577", b"20190304"))
     again = run(Request(tmp_path / "in", tmp_path / "again", tmp_path / "key"))
     assert [image["bids"] for image in again.images] == [image["bids"] for image in outcome.images]
+
+
+NASTY = {
+    **dict.fromkeys(("IntendedFor", "Sources", "RawSources", "SpatialReference", "B0FieldSource"), "ses-20190512/func/sub-VestergaardSolveig_bold.nii.gz"),
+    **dict.fromkeys(("TaskName", "SequenceName", "Manufacturer"), WHO),
+    "DeidentificationMethodCodeSequence": [{WHO: "x"}],
+    f"{WHO} 1961-03-02": 1,
+    "FlipAngle": 10**400,
+}
+
+
+def test_a_sidecar_full_of_words_gives_numbers_and_no_key_or_word_of_it_is_told(tmp_path: Path, handing: Handing) -> None:
+    root = tmp_path / "in"
+    write(root / "1", tissue(14))
+    (root / "2").write_text(json.dumps(NASTY | {"EchoTime": 0.1, "ManufacturersModelName": "Prisma_fit"}))
+    outcome, bids = handing({"1": {"contrast": "T2w", "body": "CSPINE"}, "2": {"beside": "1"}})
+    assert verdicts(outcome) == ["ok", "ok"], outcome.as_json()["files"]
+    (beside,) = bids.rglob("*_T2w.json")
+    assert json.loads(beside.read_text()) == {"BodyPart": "CSPINE", "Defaced": False, "EchoTime": 0.1, "ManufacturersModelName": "Prisma_fit"}
+    conversion = outcome.images[0]["conversion"]
+    assert conversion["dropped"] == sorted(name for name in NASTY if "1961" not in name) and conversion["dropped_others"] == 1
+    assert "olveig" not in json.dumps(outcome.as_json()) and "20190512" not in json.dumps(outcome.as_json())
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "sub-01_ses-01_T1w.nii.gz",
+        "raw/patient01/study1_FLAIR.nii.gz",
+        "Siemens_Prisma/anat/T2w_lesion.nii",
+        "baseline/unnamed.nii",
+        "t2/t2_seg-manual.nii.gz",
+        "1/4",
+    ],
+)
+def test_names_of_kinds_and_numbers_say_nothing(name: str) -> None:
+    assert telling.words(name) == set()
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("sub-MuellerHans_ses-20190512_T1w.nii", {"MuellerHans", "Mueller", "Hans"}),
+        ("raw/Vestergaard/t1.nii.gz", {"Vestergaard"}),
+        ("patient01/M\u00dcLLER_FLAIR.nii", {"M\u00dcLLER"}),
+        ("3105772046/T1w.nii", {"3105772046"}),
+    ],
+)
+def test_other_words_of_a_name_are_searched_for(name: str, found: set[str]) -> None:
+    assert telling.words(name) == found
+
+
+def test_a_word_of_a_folder_that_stood_in_a_sidecar_would_be_found(tmp_path: Path) -> None:
+    from pipeline import rooms
+
+    products = tmp_path / "bids"
+    products.mkdir()
+    (products / "T1w.json").write_text(json.dumps({"ManufacturersModelName": "Vestergaard 3T"}))
+    new_key(tmp_path / "key")
+    code = keys_from_file(tmp_path / "key")[0].code("s", "", "A-1")
+    found = {}
+    for name in ("Vestergaard/T1w.nii", "patient01/T1w.nii"):
+        (tmp_path / "removed.json").write_text(json.dumps(sorted(telling.words(name))))
+        item = {
+            "root": str(products),
+            "paths": ["T1w.json"],
+            "removed": [str(tmp_path / "removed.json")],
+            "keys": {"file": str(tmp_path / "key")},
+            "code": code,
+        }
+        found[name] = bool(rooms.verify(item))
+    assert found == {"Vestergaard/T1w.nii": True, "patient01/T1w.nii": False}

@@ -155,3 +155,14 @@ def test_what_is_no_date_is_refused_without_being_repeated(house: Any, text: Any
     with pytest.raises(Invalid) as error:
         actions.record(house.contributor, [actions.Row(visit, "relapse", {"onset_date": text})])
     assert str(text) not in str(error.value) and error.value.errors[0]["field"] == "records.0.values.onset_date"
+
+
+@pytest.mark.django_db(databases="__all__")
+@pytest.mark.parametrize("beside", [{"onset_day": -3}, {"onset_precision": "year"}, {"onset_day": -10, "onset_precision": "day"}])
+def test_a_date_beside_the_day_that_it_would_replace_is_refused(house: Any, beside: dict[str, Any]) -> None:
+    visit = house.visit(house.person(), day=date(2021, 3, 4))
+    with pytest.raises(Invalid) as error:
+        actions.record(house.contributor, [actions.Row(visit, "relapse", {"onset_date": "2021-02-22", **beside})])
+    assert {row["field"] for row in error.value.errors} == {f"records.0.values.{name}" for name in beside} and not queries.records(house.contributor).exists()
+    both = {"onset_day": -10, "onset_precision": "day"}
+    assert [one.values for one in actions.record(house.contributor, [actions.Row(visit, "relapse", both)])] == [both]

@@ -77,6 +77,22 @@ def test_any_other_word_could_be_a_name_and_is_refused(name: str, house: Any, do
     assert not Upload.objects.get(pk=upload).files.exists()
 
 
+def test_a_visit_is_an_ordinal_or_a_label_that_the_site_has_or_it_is_not_kept(house: Any, world: Any, person: Any, door: Any) -> None:
+    site = door(house.contributor)
+    upload = site.post("/uploads", {"dataset": house.dataset.slug, "site": house.site.code}, 201)["id"]
+    told = site.put_file(upload, 1, b"x", said={"visit": "hansen"}, status=400)
+    assert told["code"] == "unknown_word" and "hansen" not in json.dumps(told) and not Upload.objects.get(pk=upload).files.exists()
+    lund = world.site("lund", "SE")
+    house.dataset.sites.add(lund)
+    elsewhere = door(world.contributor(house.dataset, lund))
+    house.visit(person, "week4mri", date(2021, 5, 4))
+    other = elsewhere.post("/uploads", {"dataset": house.dataset.slug, "site": "lund"}, 201)["id"]
+    elsewhere.put_file(other, 1, b"x", said={"visit": "week4mri"}, status=400)
+    site.put_file(upload, 1, b"x", said={"visit": "week4mri"})
+    site.put_file(upload, 2, b"x", said={"visit": "m36"})
+    assert [row.said for row in Upload.objects.get(pk=upload).files.order_by("number")] == [{"visit": "week4mri"}, {"visit": "m36"}]
+
+
 def test_a_visit_that_the_person_does_not_have_is_waited_for(house: Any, person: Any, hand_in: Any) -> None:
     study = hand_in({"visit": "m24"}).studies.get()
     assert (study.state, study.code) == ("waiting", "unknown_visit")
@@ -141,7 +157,7 @@ def test_what_a_steward_refused_is_not_proposed_again_by_a_correction(house: Any
     hand_in({})
     carried.studies(answered(one_image))
     image = actions.refuse_image(house.steward, Image.objects.get(), "Motion.")
-    actions.correct(house.contributor, image, {"datatype": "anat", "suffix": "T1w", "entities": {"acq": "x"}})
+    actions.correct(house.contributor, image, {"datatype": "anat", "suffix": "T1w", "entities": {"acq": "fast"}})
     assert carried.studies(answered(one_image)) == 1
     assert [(one.pk, one.state) for one in Image.objects.all()] == [(image.pk, "refused")]
 
@@ -151,6 +167,8 @@ def test_what_a_steward_refused_is_not_proposed_again_by_a_correction(house: Any
     [
         ({"datatype": "anat", "suffix": "bold"}, "name_not_bids"),
         ({"datatype": "anat", "suffix": "T1w", "fields": {"PatientName": "Hansen"}}, "correction_not_listed"),
+        ({"datatype": "anat", "suffix": "T1w", "entities": {"acq": "Hansen"}}, "correction_not_listed"),
+        ({"datatype": "func", "suffix": "bold", "fields": {"TaskName": "Ole Hansen"}}, "correction_not_listed"),
         (ASL | {"context": ["Hansen"]}, "correction_not_listed"),
         ({"datatype": "anat", "suffix": "T1w", "context": ["label"]}, "correction_not_listed"),
     ],
