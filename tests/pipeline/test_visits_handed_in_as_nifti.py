@@ -301,15 +301,12 @@ def test_a_word_of_a_folder_that_stood_in_a_sidecar_would_be_found(tmp_path: Pat
     (products / "T1w.json").write_text(json.dumps({"ManufacturersModelName": "Vestergaard 3T"}))
     new_key(tmp_path / "key")
     code = keys_from_file(tmp_path / "key")[0].code("s", "", "A-1")
+    source = write(tmp_path / "1", tissue(15))
+    given = {"path": str(source), "sha256": hashlib.sha256(source.read_bytes()).hexdigest(), "said": {"contrast": "T1w", "body": "CSPINE"}, "beside": []}
     found = {}
     for name in ("Vestergaard/T1w.nii", "patient01/T1w.nii"):
-        (tmp_path / "removed.json").write_text(json.dumps(sorted(telling.words(name))))
-        item = {
-            "root": str(products),
-            "paths": ["T1w.json"],
-            "removed": [str(tmp_path / "removed.json")],
-            "keys": {"file": str(tmp_path / "key")},
-            "code": code,
-        }
+        removed = tmp_path / "removed.json"
+        rooms.handed({**given, "name": name, "out": str(tmp_path / "out.nii"), "removed": str(removed)})
+        item = {"root": str(products), "paths": ["T1w.json"], "removed": [str(removed)], "keys": {"file": str(tmp_path / "key")}, "code": code}
         found[name] = bool(rooms.verify(item))
     assert found == {"Vestergaard/T1w.nii": True, "patient01/T1w.nii": False}
