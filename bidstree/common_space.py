@@ -30,7 +30,8 @@ _LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 @dataclass(frozen=True)
 class Shared:
-    """`volume`: the mask as drawn; `images`: BIDS path -> that image on the mask's grid; `how` (JSON): alike (lowest correlation), voxels."""
+    """`volume`: the mask as drawn; `images`: BIDS path -> that image on the mask's grid; `how` (JSON): alike (lowest correlation), voxels;
+    of a mask with four axes also fourth (`labels`)."""
 
     volume: Volume
     kind: str
@@ -68,18 +69,21 @@ def attach(mask: Path, images: Mapping[str, tuple[Path, Path]]) -> Shared:
     Raises BidsError as `masks.attach` for the mask itself, `transform_unreadable`, and `spaces_differ` where the brought images do not resemble each other.
     """
     drawn = masks.read(mask)
+    labelled = drawn.data.ndim == 4  # one volume for each label: BIDS has no other name for them
     kind = masks.kind(drawn.data)
+    where: NDArray[Any] = np.asarray(drawn.data.any(axis=3) if labelled else drawn.data > 0)
     if not images:
         raise BidsError("mask_without_image", "There is no image that the mask could belong to.", "Hand in the images together with their mask.")
     brought = {key: resample(load(image), drawn, read_transform(transform)) for key, (image, transform) in sorted(images.items())}
-    alike = min((_likeness(brought[a].data, brought[b].data, drawn.data) for a, b in combinations(brought, 2)), default=1.0)
+    alike = min((_likeness(brought[a].data, brought[b].data, where) for a, b in combinations(brought, 2)), default=1.0)
     if alike < ALIKE:
         reason = f"Brought to the mask's space, the images resemble each other by {alike:.2f} only (at least {ALIKE})."
         raise BidsError("spaces_differ", reason, "Check which transform belongs to which image, or hand in the registered images.")
-    covered = min(float((one.data[drawn.data > 0] != 0).mean()) for one in brought.values())
+    covered = min(float((one.data[where] != 0).mean()) for one in brought.values())
     if covered < 0.99:
         raise BidsError("spaces_differ", f"Only {covered:.0%} of the mask lies on an image.", "Check which transform belongs to which image.")
-    return Shared(drawn, kind, brought, {"alike": round(alike, 3), "voxels": int(np.count_nonzero(drawn.data))})
+    how = {"alike": round(alike, 3), "voxels": int(np.count_nonzero(drawn.data)), **({"fourth": "labels"} if labelled else {})}
+    return Shared(drawn, "probseg" if labelled else kind, brought, how)
 
 
 def _likeness(a: NDArray[Any], b: NDArray[Any], drawn: NDArray[Any]) -> float:
@@ -95,12 +99,12 @@ def _likeness(a: NDArray[Any], b: NDArray[Any], drawn: NDArray[Any]) -> float:
     return float(np.corrcoef(x[inside], y[inside])[0, 1])
 
 
-def brought_path(image: PurePosixPath | str, extension: str = ".nii.gz") -> PurePosixPath:
-    """Where an image in the common space lies: beside the annotations, with `space-common_desc-aligned`."""
+def brought_path(image: PurePosixPath | str, extension: str = ".nii.gz", space: str = "common") -> PurePosixPath:
+    """Where an image in the common space lies: beside the annotations, with `space-common_desc-aligned`. `space`: another, where a study has several."""
     source = PurePosixPath(image)
     *parts, suffix = source.name.split(".")[0].split("_")
-    pairs = dict(part.split("-", 1) for part in parts)
-    stem = "_".join(f"{key}-{({**pairs, 'space': 'common', 'desc': 'aligned'})[key]}" for key in names.ENTITIES if key in pairs or key in ("space", "desc"))
+    pairs = dict(part.split("-", 1) for part in parts) | {"space": space, "desc": "aligned"}
+    stem = "_".join(f"{key}-{pairs[key]}" for key in names.ENTITIES if key in pairs)
     return PurePosixPath("derivatives", masks.FOLDER) / source.parent / f"{stem}_{suffix}{extension}"
 
 
@@ -109,18 +113,23 @@ def brought_sidecar(image: PurePosixPath | str) -> dict[str, Any]:
     return {"SkullStripped": False, "Sources": [f"bids:raw:{image}"], "SpatialReference": "The space of the annotation beside it: both visits, aligned."}
 
 
-def mask_path(image: PurePosixPath | str, label: str, rater: str, kind: str = "mask", extension: str = ".nii.gz") -> PurePosixPath:
-    """Where the mask lies: under the visit of `image` (the later one, by custom), in `space-common`."""
-    source = PurePosixPath(image)
-    *parts, _ = source.name.split(".")[0].split("_")
-    pairs = dict(part.split("-", 1) for part in parts)
-    subject, session = pairs.pop("sub"), pairs.pop("ses", None)
-    entities = {**pairs, "space": "common", "desc": rater, "label": label}
-    return PurePosixPath("derivatives", masks.FOLDER) / names.path(subject, session, source.parent.name, kind, entities, extension)
+def mask_path(image: PurePosixPath | str, label: str, rater: str, kind: str = "mask", extension: str = ".nii.gz", space: str = "common") -> PurePosixPath:
+    """Where the mask lies: under the visit of `image` (the later one, by custom), in `space-common`. Raises BidsError `name_not_bids`."""
+    return masks.placed(image, space, label, rater, kind, extension)
 
 
-def mask_sidecar(images: Mapping[str, Any] | list[str], reference: PurePosixPath | str, mask_type: str) -> dict[str, Any]:
-    """The JSON beside the mask: all its source images (raw), and the aligned image whose grid it lies on (`reference`: its path in the dataset)."""
-    local = PurePosixPath(reference).relative_to(f"derivatives/{masks.FOLDER}").as_posix()
+def mask_sidecar(
+    images: Mapping[str, Any] | list[str],
+    reference: PurePosixPath | str,
+    mask_type: str,
+    *,
+    kind: str = "mask",
+    how: Mapping[str, Any] | None = None,
+    labels: Mapping[str, int] | None = None,
+) -> dict[str, Any]:
+    """The JSON beside the mask: all its source images (raw), and the aligned image whose grid it lies on (`reference`: its path in the dataset).
+
+    `kind`, `how`, `labels`: as for `masks.sidecar`.
+    """
     sources = [f"bids:raw:{image}" for image in sorted(images)]
-    return {"Type": mask_type, "Manual": True, "Sources": sources, "SpatialReference": f"bids::{local}", "Reorientation": {"Axes": [0, 1, 2], "Flipped": []}}
+    return masks.sidecar(reference, mask_type, how or {}, kind=kind, labels=labels) | {"Sources": sources}

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bidstree import classify, dataset, intake, masks, names, said, sidecar, words
+from bidstree import classify, common_space, dataset, intake, masks, names, said, sidecar, words
 from bidstree.errors import BidsError
 from spatial.errors import SpatialError
 from spatial.volumes import load, save
@@ -215,12 +215,15 @@ def _write_drawn(root: Path, one: Given, images: Sequence[Laid], used: Counter[t
     return Laid(one, done.kind, product.as_posix())
 
 
-def explain(done: masks.Attached, labels: Mapping[str, int]) -> None:
-    """Whether a dictionary says what the values or volumes of an annotation mean, where it has several. Raises BidsError `labels_unknown`."""
-    if done.kind == "dseg":
-        masks.check_labels(done.volume.data, labels)
+def explain(done: masks.Attached | common_space.Shared, labels: Mapping[str, int]) -> None:
+    """Whether a dictionary says what the values or volumes of an annotation mean: it must where there are several, and then and else nothing more.
+
+    Raises BidsError `labels_unknown`.
+    """
     if done.how.get("fourth") == "labels":
         masks.named_volumes(done.volume.shape[3], labels)
+    elif done.kind == "dseg" or labels:
+        masks.check_labels(done.volume.data, labels)
 
 
 def write_drawn(root: Path, product: PurePosixPath, volume: Any, beside: Mapping[str, Any]) -> None:

@@ -27,6 +27,7 @@ TOLERANCE = 0.01  # of a voxel edge, at any corner of the grid
 PREFERRED = ("FLAIR", "T2w", "T1w", "T2starw", "PDw", "dwi")
 FOLDER = "annotations"
 MAX_LABELS = 512
+HIGHEST = 65535  # no atlas numbers its labels higher, and no number of a person is as low
 
 # BIDS labels of annotations (derivatives, common labels of segmentations, and those the field uses): word in a file name -> (label, BIDS mask Type).
 LABELS: dict[str, tuple[str, str]] = {
@@ -49,12 +50,13 @@ LABELS: dict[str, tuple[str, str]] = {
 
 
 def check_labels(data: NDArray[Any], dictionary: Mapping[str, int]) -> None:
-    """Whether the values of a `dseg` are those of its dictionary (name -> value). Raises BidsError `labels_unknown`; names are letters and digits."""
-    values = {int(value) for value in np.unique(data) if value != 0}
-    unknown = values - set(dictionary.values())
-    if unknown or len(set(dictionary.values())) < len(dictionary) or not all(names.alphanumeric(name) == name and name for name in dictionary):
-        reason = f"{len(unknown)} label(s) of the mask are not in its dictionary, or the dictionary names one twice."
-        raise BidsError("labels_unknown", reason, "Say what each value of the mask means, in letters and digits.")
+    """Whether the values of an annotation are those of its dictionary (name -> value), all of them and no others but 0: a value that nothing has could be
+    any number of a person. Of parts of 1 the dictionary may name the whole. Raises BidsError `labels_unknown`; names are letters and digits."""
+    values = {int(value) for value in np.unique(np.ceil(data)) if value != 0}
+    other = values ^ (set(dictionary.values()) - {0})
+    if other or len(set(dictionary.values())) < len(dictionary) or not all(names.alphanumeric(name) == name and name for name in dictionary):
+        reason = f"{len(other)} label(s) are in the mask and not in its dictionary, or the other way round, or the dictionary names one twice."
+        raise BidsError("labels_unknown", reason, "Say what each value of the mask means, and of no other, in letters and digits.")
 
 
 @dataclass(frozen=True)
@@ -156,6 +158,8 @@ def kind(data: NDArray[Any]) -> str:
         raise BidsError(
             "mask_values", "The mask holds values that are neither labels nor parts between 0 and 1.", "Hand in the mask itself, not the masked image."
         )
+    if values.max() > HIGHEST:
+        raise BidsError("mask_values", f"The mask holds a value above {HIGHEST}.", "Number its labels from 1.")
     if whole and values.size > MAX_LABELS:
         raise BidsError("mask_values", f"The mask holds {values.size} labels: it looks like an image.", "Hand in the mask itself, not the masked image.")
     return "probseg" if not whole else ("mask" if values.size <= 2 else "dseg")
@@ -232,13 +236,19 @@ def path(image: PurePosixPath | str, label: str, rater: str, what: str = "mask",
 
     `space-SUFFIX` says on which image's grid it lies, so annotations of two contrasts of a visit cannot collide. Raises BidsError `name_not_bids`.
     """
+    *_, suffix = PurePosixPath(image).name.split(".")[0].split("_")
+    return placed(image, suffix, label, rater, what, extension)
+
+
+def placed(image: PurePosixPath | str, space: str, label: str, rater: str, what: str, extension: str = ".nii.gz") -> PurePosixPath:
+    """As `path`, in a space of that name."""
     source = PurePosixPath(image)
-    *parts, suffix = source.name.split(".")[0].split("_")
+    *parts, _ = source.name.split(".")[0].split("_")
     pairs = dict(part.split("-", 1) for part in parts)
     subject, session = pairs.pop("sub"), pairs.pop("ses", None)
     allowed = names.rule(source.parent.name, what).allowed
     # What an annotation's name may not have (mt, flip, inv) tells images of one grid apart all the same: it goes into the name of the space.
-    space = suffix + pairs.pop("desc", "") + "".join(f"{key}{pairs.pop(key)}" for key in sorted(set(pairs) - allowed))
+    space += pairs.pop("desc", "") + "".join(f"{key}{pairs.pop(key)}" for key in sorted(set(pairs) - allowed))
     entities = {**pairs, "space": space, "desc": rater, **({"label": label} if "label" in allowed and (what == "mask" or label) else {})}
     return PurePosixPath("derivatives", FOLDER) / names.path(subject, session, source.parent.name, what, entities, extension)
 

@@ -61,6 +61,16 @@ CODES: dict[str, tuple[Word, str, str]] = {
         "A registered or skull-stripped image is kept for the mask that was drawn on it, and none was.",
         "Hand in the image as the scanner made it, or the mask together with this one.",
     ),
+    "mask_in_zone": (
+        "refused",
+        "It marks voxels inside the zone where a face was taken from an image of its visit: it could show that face.",
+        "Leave out of the mask what lies in the face; if it is an image and no mask, hand it in as an image.",
+    ),
+    "mask_off_image": (
+        "refused",
+        "More than a tenth of it lies where its image holds nothing: it was drawn on something else, or is an image itself.",
+        "Hand it in together with the image that it was drawn on.",
+    ),
     "companion_alone": (
         "refused",
         "It looks like a sidecar, a table of gradients or a transform, and belongs to no NIfTI file here.",

@@ -7,14 +7,14 @@ Geometry is believed as it stands (nobody can check it without DICOM), and the p
 
 from __future__ import annotations
 
-import json
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from pipeline import given, made
+from pipeline.codes import Verdict
 from pipeline.study import CONVERT, Image, Series, Work, part
 
-__all__ = ["images", "names_of", "session_of"]
+__all__ = ["dictionary", "images", "kin", "lost", "names_of", "neighbours", "session_of", "visit_of"]
 
 
 def images(work: Work) -> None:
@@ -79,28 +79,39 @@ def belonging(work: Work) -> dict[int, int]:
     return {n: int(row["beside"]) for n, row in work.order.said.items() if "beside" in row}
 
 
-def dictionary(work: Work, n: int, beside: list[int]) -> dict[str, int]:
-    """What the values of a mask mean: as the sender said, or as a sidecar beside it says (`Labels`, name -> value)."""
-    said = work.order.said.get(n, {}).get("labels")
-    if said:
-        return dict(said)
-    for m in beside:
-        path = work.sources[m].path
-        if work.companions[m] != "sidecar" or path is None:
-            continue
-        try:
-            found = json.loads(path.read_bytes()).get("Labels")
-        except (ValueError, AttributeError, RecursionError, OSError):
-            continue
-        if isinstance(found, dict) and all(isinstance(name, str) and type(value) is int for name, value in found.items()):
-            return found
-    return {}
+def dictionary(work: Work, n: int, beside: list[int]) -> dict[str, Any]:
+    """What a child is told of the meaning of a mask's values: `labels` as the sender said, and the sidecars `beside` it, which the child alone reads."""
+    sidecars = [m for m in beside if work.companions[m] == "sidecar"]
+    files = [{"path": str(work.sources[m].path), "sha256": work.rows[m].sha256} for m in sidecars]
+    return {"labels": dict(work.order.said.get(n, {}).get("labels") or {}), "beside": files}
+
+
+def visit_of(work: Work, n: int) -> str:
+    """The visit of a mask, where its sender told it, or told which image it belongs to; else nothing, and its grid says it."""
+    told = belonging(work).get(n)
+    own = next((image.session for image in work.all_images if told in image.files), "")
+    return str(work.order.said.get(n, {}).get("session") or own)
+
+
+def stems(work: Work, n: int) -> list[Image]:
+    """Images of the mask's visit whose own names begin the mask's: the longest name first, and images that go out before those that do not."""
+    own, visit = given.stem(names_of(work, n)), visit_of(work, n)
+    mine = {image.key: given.stem(names_of(work, image.files[0])) for image in work.all_images if image.key.startswith("handed/")}
+    found = [image for image in work.all_images if (word := mine.get(image.key)) and own.startswith(word) and visit in ("", image.session)]
+    return sorted(found, key=lambda image: (-len(mine[image.key]), image.withheld is not None))
 
 
 def kin(work: Work, n: int) -> list[str]:
     """BIDS paths of images that a mask belongs to by its sender's word or by its name: of several on one grid they go first."""
-    own = given.stem(names_of(work, n))
     told = belonging(work).get(n)
-    stems = {image.bids: given.stem(names_of(work, image.files[0])) for image in work.images if image.key.startswith("handed/")}
-    named = sorted((path for path, word in stems.items() if word and own.startswith(word) and PurePosixPath(path)), key=lambda path: -len(stems[path]))
-    return [image.bids for image in work.images if told in image.files] + named
+    return [image.bids for image in work.images if told in image.files] + [image.bids for image in stems(work, n) if image.withheld is None]
+
+
+def lost(work: Work, n: int) -> Verdict | None:
+    """Why a mask has lost its image: the verdict of the image (or of its file) that its sender or its name says it was drawn on; None where it is there."""
+    told = belonging(work).get(n)
+    if told in work.rows:
+        words = [image.withheld for image in work.all_images if told in image.files]
+        held = work.rows[told].verdict
+        return None if None in words else words[0] if words else held if held.verdict != "kept" else None
+    return next((image.withheld for image in stems(work, n)), None)

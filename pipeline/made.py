@@ -201,7 +201,10 @@ def faces_of_visit(work: Work, images: dict[str, Image], out: Path) -> None:
 
 
 def spare_labels(work: Work, out: Path) -> None:
-    """Withhold an image where a label drawn on it lies in what was removed: the label would point at nothing. The masks get their own verdicts later."""
+    """Withhold an image where a label drawn on it lies in what was removed: the label would point at nothing. Such a mask is refused with it.
+
+    A mask on a grid of its own is no label of any image yet; the zones are held against it where it is written (`pipeline.drawn`).
+    """
     images = {image.key: image for image in work.images}
     zones = {key: image.zone for key, image in images.items()}
     if not work.masks or not any(zones.values()):
@@ -221,6 +224,9 @@ def spare_labels(work: Work, out: Path) -> None:
             reason = f"Labels of a mask lie inside the zone to remove: {', '.join(map(str, values))}."
             images[key].deface |= {"verdict": "withheld", "code": "label_in_zone", "reason": reason, "labels_in_zone": values}
             work.withhold(images[key], verdict("label_in_zone", reason))
+        if answer.value:  # nor may it go out with another image of that grid: what lies in the zone may be the face
+            work.refuse([n], verdict("mask_in_zone"))
+            work.masks.remove(n)
 
 
 # What BodyPartExamined says (DICOM PS3.16, annex L) -> the region that the defacer asks about.

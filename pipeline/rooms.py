@@ -286,13 +286,13 @@ def labels(item: dict[str, Any]) -> dict[str, list[int]]:
 
     Gives image -> label values, for every image on whose grid the mask lies and in whose zone it has any.
     """
-    from deid import faces
-    from spatial.volumes import load, same_grid
+    from pipeline import zones
+    from spatial.volumes import load
 
     tied = attach({name: item[name] for name in ("path", "sha256", "hint", "images", "out")})
     mask = load(Path(item["out"]))
-    zones = {key: load(Path(item["zones"][key])) for key in tied["how"]["same_grid"] if item["zones"].get(key)}
-    hit = {key: faces.labels_in_zone(zone.data > 0, mask.data) for key, zone in zones.items() if same_grid(mask, zone) and mask.shape == zone.shape}
+    taken = {key: load(Path(item["zones"][key])) for key in tied["how"]["same_grid"] if item["zones"].get(key)}
+    hit = {key: zones.labels(mask, zone) for key, zone in taken.items()}
     return {key: values for key, values in hit.items() if values}
 
 
@@ -319,45 +319,58 @@ def save(item: dict[str, Any]) -> bool:
 
 
 def attach(item: dict[str, Any]) -> dict[str, Any]:
-    """Tie one mask to its image. item: path, sha256, hint, images (BIDS path -> file), out. The mask on the image's axes is written to `out`."""
+    """Tie one mask to its image. item: path, sha256, hint, images (BIDS path -> file), out. The mask on the image's axes is written to `out`.
+
+    labels (name -> value) and beside (sidecars) say what its values mean. gone: image -> zones of its visit, in none of which the mask may have a voxel;
+    bare: images without a zone of their own. Raises Refused `changed`, `mask_in_zone`, `mask_off_image`.
+    """
     from bidstree import masks
+    from pipeline import zones
+    from spatial.volumes import load
     from spatial.volumes import save as write
 
-    source = Path(item["path"])
-    if digest(source) != item["sha256"]:
-        raise Refused("changed")
-    out = Path(item["out"])
+    source, out = Path(item["path"]), Path(item["out"])
+    unchanged(item)
     named = under_name(source, out)
     choice = {"prefer": item.get("prefer", ()), "resampled": item.get("resample", False)}
     try:
         done = masks.attach(named, {key: Path(path) for key, path in item["images"].items()}, hint=item["hint"], **choice)
-        if "labels" in item:
-            explained(done, item["labels"])
     finally:
         named.unlink()
+    words = explained(done, item) if "labels" in item else {}
+    if done.image in item.get("bare", ()):
+        zones.on_image(done.volume, load(Path(item["images"][done.image])))
+    zones.clear(done.volume, [(path, None) for path in item.get("gone", {}).get(done.image, ())])
     label, kind = masks.label_of(item["hint"])
     write(done.volume, out)
-    return {"image": done.image, "kind": done.kind, "how": done.how, "label": label, "type": kind}
+    return {"image": done.image, "kind": done.kind, "how": done.how, "label": label, "type": kind, "labels": words}
 
 
 def common(item: dict[str, Any]) -> dict[str, Any]:
-    """Tie a mask over several visits to all of them. item: path, sha256, hint, images (BIDS path -> [image, transform, where to write it]), out."""
+    """Tie a mask over several visits to all of them. item: path, sha256, hint, images (BIDS path -> [image, transform, where to write it]), out.
+
+    labels, beside: as for `attach`. gone: image -> zones of its visit, in the image's world; here: zones in the mask's own. Raises Refused as `attach`.
+    """
     from bidstree import common_space, masks
+    from pipeline import zones
     from spatial.volumes import save as write
 
     source, out = Path(item["path"]), Path(item["out"])
-    if digest(source) != item["sha256"]:
-        raise Refused("changed")
+    unchanged(item)
     named = under_name(source, out)
     try:
         done = common_space.attach(named, {name: (Path(paths[0]), Path(paths[1])) for name, paths in item["images"].items()})
     finally:
         named.unlink()
+    words = explained(done, item)
+    ways = {name: common_space.read_transform(Path(paths[1])) for name, paths in item["images"].items()}
+    zones.clear(done.volume, [(path, ways[name]) for name, paths in item["gone"].items() for path in paths] + [(path, None) for path in item["here"]])
     for name, volume in done.images.items():
         write(volume, Path(item["images"][name][2]))
     write(done.volume, out)
     label, kind = masks.label_of(item["hint"])
-    return {"kind": done.kind, "how": done.how, "label": label, "type": kind}
+    grid = json.dumps([done.volume.shape[:3], done.volume.affine.round(4).tolist()])
+    return {"kind": done.kind, "how": done.how, "label": label, "type": kind, "labels": words, "grid": grid}
 
 
 def consensus(item: dict[str, Any]) -> list[str]:
@@ -367,15 +380,28 @@ def consensus(item: dict[str, Any]) -> list[str]:
     return room.write(Path(item["root"]), item["image"], item["products"], item["label"], item["type"])
 
 
-def explained(done: Any, labels: dict[str, int]) -> None:
-    """Whether the values of an annotation are explained by words of a closed vocabulary. Raises BidsError `labels_unknown`."""
+def unchanged(item: dict[str, Any]) -> None:
+    """Whether a file and those beside it are the ones that were sorted. Raises Refused `changed`."""
+    if any(digest(Path(one["path"])) != one["sha256"] for one in (item, *item.get("beside", ()))):
+        raise Refused("changed")
+
+
+def explained(done: Any, item: dict[str, Any]) -> dict[str, int]:
+    """What the values of an annotation mean, in words of a closed vocabulary: as its sender said, else as a sidecar beside it says (`Labels`, name -> value).
+
+    Raises BidsError `labels_unknown` where names or values are not those of the vocabulary and of the annotation.
+    """
     from bidstree import handed as room
     from bidstree import said
     from bidstree.errors import BidsError
 
-    if not said.means(labels):
+    found: Any = item["labels"] or first_sidecar([one | {"kind": "sidecar"} for one in item.get("beside", ())]).get("Labels")
+    sound = isinstance(found, dict) and all(isinstance(name, str) and type(value) is int for name, value in found.items())
+    words: dict[str, int] = dict(found) if sound else {}
+    if not said.means(words):
         raise BidsError("labels_unknown", "A name in the mask's dictionary is not on the list.", "Use the words of bidstree.said.MEANINGS.")
-    room.explain(done, labels)
+    room.explain(done, words)
+    return words
 
 
 def verify(item: dict[str, Any]) -> list[dict[str, str]]:

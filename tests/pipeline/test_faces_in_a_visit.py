@@ -53,6 +53,9 @@ class Study(SimpleNamespace):
     def withhold(self, one: Image, word: Any) -> None:
         one.withheld = word
 
+    def refuse(self, numbers: list[int], word: Any) -> None:
+        self.refused = dict.fromkeys(numbers, word.code)
+
 
 @pytest.mark.parametrize(
     ("row", "steward", "verdict", "held"),
@@ -91,6 +94,11 @@ def test_a_label_where_a_face_was_is_named_and_one_beside_it_is_not(tmp_path: Pa
     same = {"path": str(paths["mask"]), "sha256": hashlib.sha256(paths["mask"].read_bytes()).hexdigest(), "hint": "m", "out": str(tmp_path / "out.nii.gz")}
     item = same | {"images": {"0001/01": str(paths["image"])}, "zones": {"0001/01": str(paths["zone"])}}
     assert rooms.labels(item) == hit
+    fourth = np.stack([values["mask"] * 0, values["mask"]], axis=-1)
+    nib.save(nib.Nifti1Image(fourth, AFFINE), paths["mask"])
+    assert rooms.labels(item | {"sha256": hashlib.sha256(paths["mask"].read_bytes()).hexdigest()}) == hit, "with four axes too"
+    nib.save(nib.Nifti1Image(values["mask"], AFFINE), paths["mask"])
+    item["sha256"] = hashlib.sha256(paths["mask"].read_bytes()).hexdigest()
     assert rooms.labels(item | {"zones": {"0001/01": None}}) == {}, "an image that kept its face zone has nothing to lose"
 
 
@@ -110,3 +118,4 @@ def test_a_study_with_such_a_label_loses_that_image_and_says_which_label(tmp_pat
     assert hit.withheld is not None and hit.withheld.code == "label_in_zone" and "4, 5" in hit.withheld.reason
     assert (hit.deface["verdict"], hit.deface["labels_in_zone"]) == ("withheld", [4, 5])
     assert other.withheld is None
+    assert work.masks == [] and work.refused == {7: "mask_in_zone"}, "no other image may take it"

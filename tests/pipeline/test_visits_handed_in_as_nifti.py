@@ -138,6 +138,35 @@ def test_a_mask_over_two_visits_comes_with_both_images(tmp_path: Path, handing: 
     assert len(list((bids / "derivatives").rglob("*space-common_desc-aligned_FLAIR.nii.gz"))) == 2
 
 
+def test_masks_over_two_visits_of_any_kind_lie_beside_each_other_and_one_that_nobody_explains_costs_itself_only(tmp_path: Path, handing: Handing) -> None:
+    root = tmp_path / "in"
+    still = "#Insight Transform File V1.0\n#Transform 0\nTransform: AffineTransform_double_3_3\nParameters: 1 0 0 0 1 0 0 0 1 {} 0 0\nFixedParameters: 0 0 0\n"
+    before = tissue(3, (40, 40, 20))
+    write(root / "1", before)
+    write(root / "2", np.roll(before, 1, axis=0))
+    (root / "3").write_text(still.format(0))
+    (root / "4").write_text(still.format(-1))
+    grid, other = AFFINE.copy(), AFFINE.copy()
+    grid[:3, 3], other[:3, 3] = (4, 4, 4), (5, 5, 4)
+    write(root / "5", marked(8, shape=(30, 30, 15)), grid)
+    write(root / "6", marked(9, shape=(30, 30, 15)), grid)
+    write(root / "7", marked(8, 14, shape=(30, 30, 15)), grid)
+    write(root / "8", marked(8, shape=(30, 30, 15)), other)
+    write(root / "9", marked(10, 15, shape=(30, 30, 15)), grid)
+    said: dict[str, dict[str, Any]] = {name: {"contrast": "MTon", "body": "CSPINE"} for name in ("1", "2")}
+    said["2"]["session"] = "m12"
+    said |= {"3": {"beside": "1"}, "4": {"beside": "2"}, "7": {"annotation": "lesion", "labels": {"new": 1, "stable": 2}}}
+    outcome, bids = handing(said | {name: {"annotation": "lesion"} for name in ("5", "6", "8", "9")})
+    assert verdicts(outcome) == ["ok"] * 8 + ["labels_unknown"], outcome.as_json()["files"]
+    found = sorted(path.name.split("_acq-cspine_")[1] for path in (bids / "derivatives").rglob("*ses-m12*.nii.gz"))
+    masks = ["space-commonmton_desc-rater1_dseg", "space-commonmton_label-lesion_desc-rater1_mask", "space-commonmton_label-lesion_desc-rater2_mask"]
+    brought = [f"mt-on_space-{space}_desc-aligned_MTR" for space in ("common", "common2")]
+    assert {name.removesuffix(".nii.gz") for name in found} >= {*brought, "space-common2mton_label-lesion_desc-rater1_mask"}, found
+    assert len([name for name in found if "space-commonmton" in name]) == len(masks), found
+    assert all(len(image["products"]) == len(set(image["products"])) for image in outcome.images)
+    assert json.loads(next((bids / "derivatives").rglob("*_dseg.json")).read_text())["Labels"] == {"new": 1, "stable": 2}
+
+
 @pytest.mark.parametrize(
     ("spoil", "code"),
     [
