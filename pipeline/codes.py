@@ -54,6 +54,11 @@ CODES: dict[str, tuple[Word, str, str]] = {
     "no_identity": ("waiting", "The scan does not say whose it is, or names a placeholder.", ASK),
     "two_patients": ("waiting", "One study holds scans of two patients.", "Find out whose they are, and hand the study in apart."),
     "identity_conflict": ("waiting", "The same identifier comes with different birth dates, sexes or names.", ASK),
+    "no_person_folder": (
+        "waiting",
+        "Nothing in its path is surely one person's: NIfTI does not say whose it is, and a folder must.",
+        "Put the files of each person into a folder of their own, best called sub- and a label, directly in the input or in its archive.",
+    ),
     # Masks.
     "mask_ambiguous": ("refused", "Scans of more than one study lie in its nearest folder.", "Put it into the folder of the one study it belongs to."),
     "no_mask_on_it": (

@@ -6,9 +6,10 @@ upload (`identity_conflict`), for then one number stands for two people and ever
 and bears no full name is not known to be of who states one in another. Names are unlike by the rule of `deid.names`, as far as codes can tell: another
 order of the parts, an initial or a maiden name is no conflict, and another given name is one.
 
-A NIfTI file belongs to the study that alone owns DICOM files in the nearest folder, of its own and those above it, that holds (at any depth) any.
-Where there is none such and no DICOM in the file's own part of the upload, it is of a visit handed in as NIfTI (`pipeline.given`): the files of one person
-are one study, which waits until somebody says whose it is, for NIfTI does not. Small files beside NIfTI (sidecars, gradients, transforms) go with it.
+A NIfTI file belongs to the study that alone owns DICOM files in the nearest folder, of its own and those above it, that holds (at any depth) any; but
+not where it lies below that folder in one that may be somebody else's, or in a part of the upload without any DICOM. Then it is of a visit handed in as
+NIfTI (`pipeline.given`): the files of one person are one study, which waits until somebody says whose it is, for NIfTI does not. Small files beside NIfTI
+(sidecars, gradients, transforms) go with it.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class Study:
     files: list[int] = field(default_factory=list)
     masks: list[int] = field(default_factory=list)
     verdict: Verdict = field(default_factory=kept)
-    whose: str = ""  # of a visit handed in as NIfTI: what its folders name, for the owner's own desk alone
+    whose: str = ""  # of a visit handed in as NIfTI: archive and folders down to them, for the owner's own desk alone; empty where unclear
 
     def as_json(self) -> dict[str, Any]:
         row = {"study": self.code, "participant": self.participant, "day": self.day, "files": sorted(self.files + self.masks)}
@@ -85,7 +86,7 @@ def sort(order: Order, workspace: Workspace) -> Sorted:
     folders = {one.n: one.folder for one in sources}
     loose = give_masks([n for n, look in looks.items() if look.get("kind") == "nifti"], folders, studies, rows)
     handed = handed_in(loose, sources, rows, order)
-    give_companions([n for n, look in looks.items() if look.get("kind") == "companion"], folders, [*studies, *handed], rows)
+    give_companions([n for n, look in looks.items() if look.get("kind") == "companion"], sources, [*studies, *handed], rows)
     for study in studies:
         for n in study.files:
             rows[n].verdict = study.verdict
@@ -204,53 +205,65 @@ def give_masks(numbers: Sequence[int], folders: Mapping[int, tuple[str, ...]], s
                 owners[folders[n][:depth]].add(s)
     loose = []
     for n in numbers:
-        near = next((owners[folders[n][:depth]] for depth in range(len(folders[n]), -1, -1) if folders[n][:depth] in owners), set())
-        apart = bool(folders[n]) and folders[n][:1] not in owners
-        if len(near) != 1:
-            if not near or apart:
-                loose.append(n)
-            else:
-                rows[n].verdict = verdict("mask_ambiguous")
-            continue
-        study = studies[next(iter(near))]
-        study.masks.append(n)
-        rows[n].verdict = kept() if study.verdict.verdict == "kept" else verdict("mask_waits")
+        depth = next((depth for depth in range(len(folders[n]), -1, -1) if folders[n][:depth] in owners), 0)
+        near, top = owners.get(folders[n][:depth], set()), bool(folders[n]) and folders[n][:1] not in owners
+        if not near or top or not given.belongs_here(folders[n][depth:], depth > 0):
+            loose.append(n)
+        elif len(near) > 1:
+            rows[n].verdict = verdict("mask_ambiguous")
+        else:
+            study = studies[next(iter(near))]
+            study.masks.append(n)
+            rows[n].verdict = kept() if study.verdict.verdict == "kept" else verdict("mask_waits")
     return loose
 
 
 def handed_in(numbers: Sequence[int], sources: Sequence[Source], rows: Mapping[int, FileRow], order: Order) -> list[Study]:
-    """Studies of visits handed in as NIfTI: one for each person that folders tell apart, waiting for somebody to say who that is."""
+    """Studies of visits handed in as NIfTI: one for each person that archives and folders tell apart, waiting for somebody to say who that is."""
     _, pseudonyms = open_keys(order.keys)
-    archives = sorted((one.name for one in sources if one.archive), key=len, reverse=True)
-    names = {one.n: one.name for one in sources}
     people: dict[tuple[str, str], list[int]] = defaultdict(list)
+    inner = in_archives(sources)
     for n in numbers:
-        archive = next((name for name in archives if names[n].startswith(f"{name}/")), "")
-        inner = names[n].removeprefix(f"{archive}/") if archive else names[n]
-        people[(archive, given.person(inner, archive or order.input.name))].append(n)
+        archive, name = inner[n]
+        people[(archive, given.place(name).person)].append(n)
     studies: dict[str, Study] = {}
-    for (_, whose), members in sorted(people.items()):
+    for (archive, place), members in sorted(people.items()):
         code = pseudonyms.study_code(given.mark(rows[n].sha256 for n in members))
         if code in studies:  # the very same files under another name
             for n in members:
                 rows[n].verdict = verdict("duplicate")
             continue
+        above = any(other.startswith(f"{place}/") for box, other in people if box == archive)
+        named = [inner[n][1] for n in members]
+        whose = "" if above or given.several(named) or not all(map(given.person, named)) else "/".join(filter(None, (archive, place)))
         studies[code] = Study(code, None, None, "", masks=members, verdict=verdict("no_identity", NOBODY), whose=whose)
         for n in members:
             rows[n].verdict = studies[code].verdict
     return list(studies.values())
 
 
-def give_companions(numbers: Sequence[int], folders: Mapping[int, tuple[str, ...]], studies: Sequence[Study], rows: Mapping[int, FileRow]) -> None:
-    """A small file goes with the NIfTI files of its own folder, where those are of one study; others belong to nothing."""
+def in_archives(sources: Sequence[Source]) -> dict[int, tuple[str, str]]:
+    """Number of each file -> the archive that it lay in ("" for none), and its name inside."""
+    found, archive = {}, ""
+    for one in sources:  # the members of an archive follow it
+        archive = one.name if one.archive else archive if one.name.startswith(f"{archive}/") else ""
+        found[one.n] = (archive, one.name.removeprefix(f"{archive}/") if archive else one.name)
+    return found
+
+
+def give_companions(numbers: Sequence[int], sources: Sequence[Source], studies: Sequence[Study], rows: Mapping[int, FileRow]) -> None:
+    """A small file goes with the NIfTI files of its own folder, where those are of one study; others, and those that name another, belong to nothing."""
+    folders, inner = {one.n: one.folder for one in sources}, in_archives(sources)
     near: dict[tuple[str, ...], list[Study]] = defaultdict(list)
     for study in studies:
         for place in {folders[n] for n in study.masks}:
             near[place].append(study)
     for n in numbers:
-        if len(near[folders[n]]) != 1:
+        whose = "/".join(filter(None, (inner[n][0], given.person(inner[n][1]))))
+        beside = [study for study in near[folders[n]] if not study.whose or study.whose == whose]
+        if len(beside) != 1:
             rows[n].verdict = verdict("companion_alone")
             continue
-        (study,) = near[folders[n]]
+        (study,) = beside
         study.masks.append(n)
         rows[n].verdict = study.verdict if study.verdict.verdict == "kept" or not study.files else verdict("mask_waits")

@@ -16,6 +16,7 @@ import hashlib
 import json
 import os
 import queue
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
@@ -30,13 +31,13 @@ from deid.errors import DeidError
 from deid.pseudonyms import fingerprint, keys_from_file
 from pipeline import given
 from pipeline import outcome as outcomes
-from pipeline.codes import Verdict, kept
+from pipeline.codes import Verdict, kept, verdict
 from pipeline.inventory import Source
 from pipeline.isolate import Pool
 from pipeline.labels import Labels, Unreadable
 from pipeline.order import Order
 from pipeline.outcome import BadOutcome, FileRow, Outcome
-from pipeline.sort import Sorted, Study, sort
+from pipeline.sort import Sorted, Study, in_archives, sort
 from pipeline.steps import run_study
 from pipeline.workspace import Lock, Progress, Workspace, clear, private, publish, set_modes, silent, write_whole
 
@@ -138,13 +139,21 @@ def convert(asked: Request, progress: Progress) -> tuple[Sorted, Outcome]:
 
 
 def adopt(asked: Request, found: Sorted) -> None:
-    """Give each visit handed in as NIfTI to the person whom its folders name: at a desk nobody else can say, and a registry asks instead."""
+    """Give each visit handed in as NIfTI to the person whom its folders name: at a desk nobody else can say, and a registry asks instead.
+
+    Where no folder is surely one person's, or two are spelled alike, it waits.
+    """
     codes, _ = keys_from_file(asked.key)
-    for study in found.studies:
-        if study.whose:
-            study.participant, study.verdict, study.session = codes.declared(asked.site, study.whose), kept(), "undated"
-            for n in study.masks:
-                found.rows[n].verdict = kept()
+    handed = [study for study in found.studies if study.masks and not study.files]
+    named = {id(study): codes.declared(asked.site, study.whose) for study in handed if study.whose}
+    used = Counter(named.values())
+    for study in handed:
+        if used[code := named.get(id(study), "")] == 1:
+            study.participant, study.verdict, study.session = code, kept(), "undated"
+        else:
+            study.whose, study.verdict = "", verdict("no_person_folder")
+        for n in study.masks:
+            found.rows[n].verdict = study.verdict
 
 
 def corrections_of(key: Path) -> Path:
@@ -157,7 +166,7 @@ def study_order(asked: Request, study: Study, found: Sorted, decided: Mapping[st
     assert study.participant
     files = tuple((n, found.rows[n].sha256) for n in sorted(study.files + study.masks))
     order = replace(asked.order(), kind="study", study=study.code, participant=study.participant, label=study.participant)
-    names = {one.n: one.name for one in found.sources if one.n in set(study.masks)}
+    names = {n: name for n, (_, name) in in_archives(found.sources).items() if n in set(study.masks)}
     _, pseudonyms = keys_from_file(asked.key)
     shift = dates.Shift(pseudonyms.offset_days(study.participant))
     labels = given.sessions(names, study.session, lambda day: dates.move_date(day, shift) or "undated") if study.whose else {}

@@ -243,6 +243,8 @@ def record_study(run: Run, outcome: Json, folder: Path) -> dict[str, Any]:
     _call_by_new_names(study.participant, [row for row in made if row is not None], renamed)
     study.state, study.code, study.reason, study.advice = Study.State.RECORDED, "ok", "", ""
     study.save()
+    for image in correcting.overtaken(study, run.created_at):
+        audit.write(SYSTEM, "image.refuse", f"image:{image.pk}", dataset=study.upload.dataset, code="overtaken")
     matching.settle(study.upload)
     detail = {"images": sum(image is not None for image in made), "participant": str(study.participant_id)}
     audit.write(SYSTEM, "study.recorded", f"study:{study.pk}", dataset=study.upload.dataset, **detail)

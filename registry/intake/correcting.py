@@ -9,9 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import asdict
+from datetime import datetime
+from functools import partial
 from typing import Any
+from uuid import UUID
 
 from django.db import transaction
+from django.db.models import QuerySet
 
 from registry.access import policy
 from registry.accounts.models import Dataset, Site, User
@@ -26,6 +30,7 @@ VISIT = re.compile(r"[a-z0-9]{1,32}", re.ASCII)
 # Labels that say nothing but the order of visits; any other is taken only where a visit of the site has it already, for it could be a name.
 ORDINAL = re.compile(r"(?:m|v|y|w|d|t|tp|bl|fu|visit|month|year|week|day)[0-9]{1,3}|baseline|followup", re.ASCII)
 MOST_LABELS = 64
+OTHERWISE = "The site says that this is another contrast."
 
 
 def words() -> dict[str, list[str]]:
@@ -93,8 +98,9 @@ def remembered(dataset: Dataset, site: Site) -> dict[str, dict[str, Any]]:
 def correct(actor: User, image: Image, said: Mapping[str, Any]) -> Correction:
     """Say what the images of this one's protocol are; later uploads of the site know it. While originals are there, the image's study is done again.
 
-    said: datatype, suffix, entities, fields, context, code, as `bidstree.corrections.Correction`. An image that waits for a steward under a name that is
-    now known to be wrong is refused. Raises Denied, Invalid for what BIDS has no name for, Conflict where the protocol is not known or the image is decided.
+    said: datatype, suffix, entities, fields, context, code, as `bidstree.corrections.Correction`. Every image of this protocol at this site that waits for a
+    steward, under a name that is now known to be wrong, is refused, and its study is done again too. Raises Denied, Invalid for what BIDS has no name for,
+    Conflict where the protocol is not known or the image is decided.
     """
     policy.require(actor, "contribute", image.visit.participant)
     row = _parsed(said)
@@ -103,6 +109,7 @@ def correct(actor: User, image: Image, said: Mapping[str, Any]) -> Correction:
     if not re.fullmatch(r"[0-9a-f]{32}", protocol):
         raise Conflict("protocol_unknown", "This image does not tell its protocol.", "A NIfTI file is named when it is sent: send it again with its contrast.")
     with transaction.atomic():
+        _hold(image)
         image = Image.objects.select_for_update(of=("self",)).select_related("visit__participant__dataset", "visit__participant__site").get(pk=image.pk)
         if image.state in (Image.State.ACCEPTED, Image.State.WITHDRAWN):
             raise Conflict("image_decided", "This image was decided already.", "Look at its state.")
@@ -110,13 +117,51 @@ def correct(actor: User, image: Image, said: Mapping[str, Any]) -> Correction:
         kept, _ = Correction.objects.update_or_create(
             dataset=person.dataset, site=person.site, protocol=protocol, defaults={"correction": row, "by": actor.email}
         )
-        if image.state == Image.State.PROPOSED:
-            image.state, image.reason = Image.State.REFUSED, "The site says that this is another contrast."
-            image.save(update_fields=["state", "reason"])
-            Decision.objects.create(image=image, verdict="refused", by=actor.email, reason=image.reason)
-        again = _again(image)
-        audit.write(actor, "contrast.correct", f"image:{image.pk}", dataset=person.dataset, protocol=protocol, again=again)
+        refused = set_aside(_alike(person.dataset, person.site, protocol), actor.email)
+        again = [_again(study) for study in sorted({image.study_id, *(one.study_id for one in refused)})]
+        for one in refused:
+            if one.pk != image.pk:
+                audit.write(actor, "image.refuse", f"image:{one.pk}", dataset=person.dataset, protocol=protocol)
+        audit.write(actor, "contrast.correct", f"image:{image.pk}", dataset=person.dataset, protocol=protocol, refused=len(refused), again=sum(again))
     return kept
+
+
+def _hold(image: Image) -> None:
+    """Wait for the runs that are just recording this site's images, and let none record until the correction is there: it would not be seen."""
+    person = image.visit.participant
+    going = Study.objects.filter(upload__dataset=person.dataset, upload__site=person.site).exclude(state__in=[Study.State.WAITING, Study.State.REFUSED])
+    list(going.order_by("pk").select_for_update(of=("self",)).values_list("pk", flat=True))
+
+
+def _alike(dataset: Dataset, site: Site, protocol: str) -> QuerySet[Image]:
+    """The images of a protocol at a site that wait for a steward."""
+    people = Image.objects.filter(visit__participant__dataset=dataset, visit__participant__site=site)
+    return people.filter(state=Image.State.PROPOSED, provenance__contrast__protocol=protocol)
+
+
+def set_aside(images: QuerySet[Image], by: str) -> list[Image]:
+    """Refuse images that wait under a name that the site says is wrong. The caller holds the transaction."""
+    found = list(images.select_for_update(of=("self",)).order_by("pk"))
+    for one in found:
+        one.state, one.reason = Image.State.REFUSED, OTHERWISE
+        one.save(update_fields=["state", "reason"])
+        Decision.objects.create(image=one, verdict="refused", by=by, reason=one.reason)
+    return found
+
+
+def overtaken(study: Study, since: datetime) -> list[Image]:
+    """Refuse what a run gave for protocols that were corrected after it was asked for (`since`): its order may not have known. The study is sent again."""
+    dataset, site = study.upload.dataset, study.upload.site
+    late = list(Correction.objects.filter(dataset=dataset, site=site, changed_at__gte=since).values("protocol", "by"))
+    found = [one for row in late for one in set_aside(_alike(dataset, site, row["protocol"]).filter(study_id=study.pk), row["by"])]
+    if found:
+        transaction.on_commit(partial(_once_more, study.pk), robust=True)  # later: a run that is being recorded is still the study's living one
+    return found
+
+
+def _once_more(study: UUID) -> None:
+    with transaction.atomic():
+        _again(study)
 
 
 def _parsed(said: Mapping[str, Any]) -> dict[str, Any]:
@@ -130,9 +175,9 @@ def _parsed(said: Mapping[str, Any]) -> dict[str, Any]:
     return row | {"context": list(row["context"])}
 
 
-def _again(image: Image) -> bool:
-    """Whether the image's study could be sent to the pipeline once more."""
-    study = Study.objects.select_for_update(of=("self",)).select_related("upload__dataset", "participant").filter(pk=image.study_id).first()
+def _again(id_: UUID) -> bool:
+    """Whether a study could be sent to the pipeline once more."""
+    study = Study.objects.select_for_update(of=("self",)).select_related("upload__dataset", "participant").filter(pk=id_).first()
     if study is None or study.state != Study.State.RECORDED or study.wiped_at or study.upload.wiped_at:
         return False
     matching.again(study)

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import socket
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -176,6 +177,70 @@ def test_nifti_of_somebody_else_is_not_given_to_the_only_scanned_person_nor_to_o
     found = sorting()
     assert codes(found)["carla/t1.nii"] == "no_identity"
     assert [study.masks for study in found.studies if study.files] == [[], []]
+
+
+def whose(found: Sorted) -> dict[str, list[str]]:
+    """Whom a desk would take each visit handed in as NIfTI for -> its files"""
+    names = {one.n: one.name for one in found.sources}
+    people: dict[str, list[str]] = {}
+    for study in found.studies:
+        if not study.files:
+            people.setdefault(study.whose, []).extend(names[n] for n in study.masks)
+    return people
+
+
+@pytest.mark.parametrize(
+    ("scanned", "other", "mine"),
+    [
+        ("A/1", "B/t1.nii", ("A/t1.nii", "A/masks/lesion.nii")),
+        ("all/A/1", "all/B/t1.nii", ("all/A/t1.nii", "all/masks/lesion.nii")),
+        ("d000001/d000002/f01", "d000003/f02", ("d000001/d000004/f03", "d000001/f04")),
+        ("x/01/1", "x/02/t1.nii", ("x/01/t1.nii", "x/ses-2/t1.nii")),
+    ],
+)
+def test_with_one_scanned_person_another_s_nifti_stays_another_s(tmp_path: Path, sorting: Sorting, scanned: str, other: str, mine: tuple[str, ...]) -> None:
+    root = tmp_path / "in"
+    scan(root / scanned)
+    for seed, name in enumerate((other, *mine)):
+        made = mask(root / f"{name}.nii")
+        nib.save(nib.Nifti1Image(np.full((2, 2, 2), seed, np.uint8), np.eye(4)), made)
+        made.rename(root / name)
+    found = sorting()
+    said = codes(found)
+    assert said[other] == "no_identity" and [said[name] for name in mine] == ["ok", "ok"]
+    (study,) = (study for study in found.studies if study.files)
+    assert len(study.masks) == 2
+
+
+def test_archives_and_folders_above_tell_people_apart_and_one_archive_does_not(tmp_path: Path, sorting: Sorting) -> None:
+    root = tmp_path / "in"
+    root.mkdir()
+    for n, name in enumerate(("a.zip", "b.zip")):
+        with zipfile.ZipFile(root / name, "w") as packed:
+            for place in ("sub-01/t1.nii", "masks/sub-01/lesion.nii"):
+                packed.writestr(place, nib.Nifti1Image(np.full((2, 2, 2), n + 1, np.uint8), np.eye(4)).to_bytes())
+    for n, place in enumerate(("centre1", "centre2")):
+        made = mask(root / place / "sub-01" / "t1.nii")
+        nib.save(nib.Nifti1Image(np.full((2, 2, 2), n + 5, np.uint8), np.eye(4)), made)
+    found = whose(sorting())
+    assert {name: len(files) for name, files in found.items()} == {"a.zip/sub-01": 2, "b.zip/sub-01": 2, "centre1/sub-01": 1, "centre2/sub-01": 1}
+
+
+def test_a_folder_that_holds_people_is_nobody_and_one_that_holds_a_person_s_files_is(tmp_path: Path, sorting: Sorting) -> None:
+    root = tmp_path / "in"
+    names = ("ward/sub-01/t1.nii", "ward/t1.nii", "x/P001_FLAIR.nii", "x/P002_FLAIR.nii", "y/study1_FLAIR.nii", "y/study2_FLAIR.nii")
+    for n, name in enumerate(names):
+        nib.save(nib.Nifti1Image(np.full((2, 2, 2), n + 1, np.uint8), np.eye(4)), mask(root / name))
+    assert {name: len(files) for name, files in whose(sorting()).items()} == {"ward/sub-01": 1, "": 3, "y": 2}
+
+
+def test_a_sidecar_that_names_another_is_not_taken(tmp_path: Path, sorting: Sorting) -> None:
+    root = tmp_path / "in" / "images"
+    mask(root / "sub-01_T1w.nii")
+    for name in ("sub-01_T1w.json", "sub-02_T1w.json"):
+        (root / name).write_text('{"EchoTime": 0.003}')
+    said = codes(sorting())
+    assert (said["images/sub-01_T1w.json"], said["images/sub-02_T1w.json"]) == ("no_identity", "companion_alone")
 
 
 def test_what_is_no_file_is_never_opened_and_what_is_no_scan_is_refused(tmp_path: Path, sorting: Sorting) -> None:

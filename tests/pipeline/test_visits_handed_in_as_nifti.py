@@ -339,3 +339,16 @@ def test_a_word_of_a_folder_that_stood_in_a_sidecar_would_be_found(tmp_path: Pat
         item = {"root": str(products), "paths": ["T1w.json"], "removed": [str(removed)], "keys": {"file": str(tmp_path / "key")}, "code": code}
         found[name] = bool(rooms.verify(item))
     assert found == {"Vestergaard/T1w.nii": True, "patient01/T1w.nii": False}
+
+
+def test_at_a_desk_what_no_folder_says_waits_and_people_of_one_name_stay_two(tmp_path: Path) -> None:
+    root = tmp_path / "in"
+    for seed, name in enumerate(("images/P001_T2w", "ses-01/mueller_T2w", "012/T2w", "Ann/T2w", "ann/T2w", "c1/sub-01/T2w", "c2/sub-01/T2w"), 20):
+        write(root / f"{name}.nii.gz", tissue(seed))
+    new_key(tmp_path / "key")
+    outcome = run(Request(root, tmp_path / "out", tmp_path / "key"))
+    assert sorted(verdicts(outcome)) == ["no_person_folder"] * 4 + ["ok"] * 3, outcome.as_json()["files"]
+    row = next(row for row in outcome.as_json()["files"] if row["code"] == "no_person_folder")
+    assert row["verdict"] == "waiting" and row["reason"] and row["advice"]
+    bids = tmp_path / "out" / "bids"
+    assert len(list(bids.glob("sub-*"))) == 3 and {path.name for path in bids.glob("sub-*/ses-*")} == {"ses-undated"}

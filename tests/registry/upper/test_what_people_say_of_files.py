@@ -162,6 +162,53 @@ def test_what_a_steward_refused_is_not_proposed_again_by_a_correction(house: Any
     assert [(one.pk, one.state) for one in Image.objects.all()] == [(image.pk, "refused")]
 
 
+def test_a_correction_refuses_every_waiting_image_of_its_protocol_at_its_site_and_no_other(
+    house: Any, world: Any, person: Any, hand_in: Any, carried: Any, one_image: Any
+) -> None:
+    studies = [hand_in({}).studies.get()]
+    carried.studies(answered(one_image))
+    first = Image.objects.get(state="proposed")
+    later, told = person.visits.get(label="m12"), {"contrast": {"protocol": PROTOCOL}}
+    studies += [hand_in({}).studies.get()]
+    carried.studies(answered(one_image))
+    second = house.image(person, state="proposed", suffix="T2w", provenance=told)
+    third = house.image(person, later, state="proposed", provenance=told)
+    for image, study in zip((second, third), studies, strict=True):
+        Image.objects.filter(pk=image.pk).update(study_id=study.pk)
+    other = house.image(person, state="proposed", suffix="PDw", provenance={"contrast": {"protocol": "f" * 32}})
+    taken = house.image(person, later, suffix="FLAIR", provenance=told)
+    lund = world.site("lund", "SE")
+    house.dataset.sites.add(lund)
+    stranger = Image.objects.get(pk=third.pk)
+    stranger.pk, stranger.visit, stranger.bids_path = None, house.visit(house.person(patient_id="L-1", site=lund), day=DAY), "x"
+    stranger.save()
+    actions.correct(house.contributor, first, {"code": "localizer"})
+    state = dict(Image.objects.values_list("pk", "state"))
+    assert [state[one.pk] for one in (first, second, third)] == ["refused"] * 3
+    assert [state[one.pk] for one in (other, taken, stranger)] == ["proposed", "accepted", "proposed"]
+    assert Line.objects.filter(act="image.refuse").count() == 2
+    assert [Study.objects.get(pk=study.pk).state for study in studies] == ["ready", "ready"]
+    assert all(one.decisions.get().by == house.contributor.email for one in (second, third))
+
+
+@pytest.mark.parametrize(("protocol", "state"), [(PROTOCOL, "refused"), ("f" * 32, "proposed")])
+def test_an_image_of_a_run_that_a_correction_overtook_is_not_left_under_the_old_name(
+    protocol: str, state: str, house: Any, person: Any, hand_in: Any, carried: Any, one_image: Any, django_capture_on_commit_callbacks: Any
+) -> None:
+    study = hand_in({}).studies.get()
+    known = house.image(person, state="proposed", suffix="T2w", provenance={"contrast": {"protocol": protocol}})
+
+    def meanwhile(order: dict[str, Any], place: Path) -> dict[str, Any]:
+        actions.correct(house.contributor, known, {"code": "localizer"})
+        return dict(answered(one_image)(order, place))
+
+    with django_capture_on_commit_callbacks(execute=True):
+        carried.studies(meanwhile)
+    assert Image.objects.get(study_id=study.pk).state == state
+    study.refresh_from_db()
+    assert study.state == ("ready" if state == "refused" else "recorded")
+
+
 @pytest.mark.parametrize(
     ("said", "code"),
     [
