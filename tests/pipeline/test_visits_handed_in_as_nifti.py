@@ -19,7 +19,8 @@ from pipeline import telling
 from pipeline.isolate import Pool
 from pipeline.order import Order
 from pipeline.outcome import Outcome
-from pipeline.standalone import Request, run
+from pipeline.sort import sort
+from pipeline.standalone import Request, adopt, run, study_order
 from pipeline.steps import run_study
 from pipeline.workspace import Workspace
 
@@ -342,13 +343,21 @@ def test_a_word_of_a_folder_that_stood_in_a_sidecar_would_be_found(tmp_path: Pat
 
 
 def test_at_a_desk_what_no_folder_says_waits_and_people_of_one_name_stay_two(tmp_path: Path) -> None:
+
+
+def test_at_a_desk_what_no_folder_says_waits_and_people_of_one_name_stay_two(tmp_path: Path, pool: Pool) -> None:
     root = tmp_path / "in"
     for seed, name in enumerate(("images/P001_T2w", "ses-01/mueller_T2w", "012/T2w", "Ann/T2w", "ann/T2w", "c1/sub-01/T2w", "c2/sub-01/T2w"), 20):
         write(root / f"{name}.nii.gz", tissue(seed))
     new_key(tmp_path / "key")
-    outcome = run(Request(root, tmp_path / "out", tmp_path / "key"))
-    assert sorted(verdicts(outcome)) == ["no_person_folder"] * 4 + ["ok"] * 3, outcome.as_json()["files"]
-    row = next(row for row in outcome.as_json()["files"] if row["code"] == "no_person_folder")
-    assert row["verdict"] == "waiting" and row["reason"] and row["advice"]
-    bids = tmp_path / "out" / "bids"
-    assert len(list(bids.glob("sub-*"))) == 3 and {path.name for path in bids.glob("sub-*/ses-*")} == {"ses-undated"}
+    asked = Request(root, tmp_path / "out", tmp_path / "key")
+    found = sort(asked.order(), Workspace(tmp_path / "work", pool))
+    adopt(asked, found)
+    said = {one.name: found.rows[one.n].verdict for one in found.sources}
+    waiting = {name for name, word in said.items() if word.code == "no_person_folder"}
+    assert waiting == {f"{name}.nii.gz" for name in ("images/P001_T2w", "ses-01/mueller_T2w", "Ann/T2w", "ann/T2w")}
+    assert all(said[name].verdict == "waiting" and said[name].reason and said[name].advice for name in waiting)
+    mine = [study for study in found.studies if study.participant]
+    assert len({study.participant for study in mine}) == 3 and all(study.verdict.code == "ok" for study in mine)
+    orders = [study_order(asked, study, found, {}) for study in mine]
+    assert {row["session"] for order in orders for row in order.said.values()} == {"undated"}
