@@ -342,9 +342,6 @@ def test_a_word_of_a_folder_that_stood_in_a_sidecar_would_be_found(tmp_path: Pat
     assert found == {"Vestergaard/T1w.nii": True, "patient01/T1w.nii": False}
 
 
-def test_at_a_desk_what_no_folder_says_waits_and_people_of_one_name_stay_two(tmp_path: Path) -> None:
-
-
 def test_at_a_desk_what_no_folder_says_waits_and_people_of_one_name_stay_two(tmp_path: Path, pool: Pool) -> None:
     root = tmp_path / "in"
     for seed, name in enumerate(("images/P001_T2w", "ses-01/mueller_T2w", "012/T2w", "Ann/T2w", "ann/T2w", "c1/sub-01/T2w", "c2/sub-01/T2w"), 20):
