@@ -98,7 +98,7 @@ def broken(conformity: Mapping[str, Any] | None, inclusion: Collection[str]) -> 
 def integrity(subject: Subject, whole: Any, found: list[Fact]) -> dict[str, float] | None:
     """What defacing did to the brain (4 mm inside its mask; without a brain: to all outside the zone), against the volume before it; None without one.
 
-    A changed voxel is a fact, added to `found`. Raises QaError `mask_mismatch` for a volume of another shape.
+    In a structural image a changed voxel is a fact, added to `found`. Raises QaError `mask_mismatch` for a volume of another shape.
     """
     if whole is None or any(f.code in HOPELESS for f in found):
         return None
@@ -116,7 +116,8 @@ def integrity(subject: Subject, whole: Any, found: list[Fact]) -> dict[str, floa
         inside = np.ones(scene.shape, bool) if scene.zone is None else ~scene.zone.cpu().numpy()
     changed = (before != after) & (inside if before.ndim == 3 else inside[..., None])
     said = {"brain_changed": float(changed.sum()), "brain_holes": float((changed & (after == 0)).sum()), "compared": float(inside.sum())}
-    if said["brain_changed"]:
+    # Where fat is suppressed a brain is placed to some mm only, and its rim may be skin: there the numbers are told, and the defacer's account decides.
+    if said["brain_changed"] and subject.kind == "structural":
         found.append(Fact("brain_touched", f"{said['brain_changed']:.0f} voxels differ, {said['brain_holes']:.0f} of them became 0."))
     return said
 

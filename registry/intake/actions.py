@@ -309,8 +309,8 @@ def _require_faceless(actor: User, image: Image, note: str) -> None:
     if image.deface_verdict != DOUBTED:
         raise Denied("face_not_verified", "That the face is gone was not shown, so this image cannot be accepted.")
     looks = audit_queries.of_object(f"image:{image.pk}").filter(act="image.look", actor=audit.actor_text(actor))
-    # The picture that settles it is the one after defacing: what it was before says nothing of what is left.
-    left = imaging.drawn("after", image)
+    # The picture that settles it is the one after defacing: what it was before says nothing of what is left. Where nothing was cut there is but one.
+    left = imaging.drawn("after", image) or imaging.drawn("before", image)
     if not any(line.detail.get("shown") and line.detail.get("picture") in left for line in looks):
         raise Conflict("face_not_looked_at", "Whether the face is gone is in doubt.", "Look at the pictures of this image in review, and decide then.")
     if not note.strip():
