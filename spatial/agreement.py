@@ -32,15 +32,20 @@ class Table:
         self.points = torch.from_numpy(np.stack([s.points for s in samples])).to(device)  # (v, n, 3) float64 world mm
         self.places = self.points.to(torch.float32)
         self.bins = torch.from_numpy(np.rint(np.stack([s.bins for s in samples]) * share).astype(np.int64)).to(device)  # (v, n)
-        self.image = torch.from_numpy(level.channels * np.float32(share)).to(device)[None]  # (1, 4, k, j, i): value and its slope in world mm
+        self.image = torch.from_numpy(level.channels * np.float32(share)).to(device)  # (4, k, j, i): value and its slope in world mm
+        self.voxels = self.image.reshape(4, -1).T.contiguous()  # the four of one voxel side by side
         size = np.array(level.channels.shape[:0:-1], dtype=np.float64)
+        self.size = torch.from_numpy(size).to(device=device, dtype=torch.float32)
+        strides = np.array([1, size[0], size[0] * size[1]], dtype=np.int64)
+        nearby = [(a, b, c) for c in (0, 1) for b in (0, 1) for a in (0, 1)]  # the corners of a cell; an axis of one voxel has no second
+        self.strides, self.corners = (torch.from_numpy(n).to(device) for n in (strides, np.minimum(nearby, size - 1).astype(np.int64) @ strides))
         # grid_sample counts from -1 to 1 over voxel edges: fold that into the matrix from world to index
         to_grid = affines.scaling(2 / size) @ affines.translation((1 - size) / 2) @ affines.inverse(level.affine)
         self.to_grid = torch.from_numpy(to_grid).to(device)
         self.edge = torch.from_numpy(1 - 1 / size).to(device=device, dtype=torch.float32) + 1e-6
 
-    def look(self, matrices: Any, channels: int) -> tuple[Any, Any]:
-        """Values (channels, v, m, n) and whether each point is inside (v, m, n), for matrices (v, m, 3, 4): drawn world -> looked-up world."""
+    def look(self, matrices: Any, slope: bool) -> tuple[Any, Any]:
+        """Values (1, v, m, n), with `slope` (4, v, m, n), and whether each point is inside (v, m, n); matrices (v, m, 3, 4): drawn world -> looked-up world."""
         import torch
 
         many, each = matrices.shape[:2]
@@ -48,15 +53,32 @@ class Table:
         turn, move = whole[..., :3].to(torch.float32), (whole[..., 3] + self.to_grid[:3, 3]).to(torch.float32)
         at = self.places[:, None] @ turn.transpose(2, 3) + move[:, :, None]
         inside = (at.abs() <= self.edge).all(dim=3)
-        flat = at.reshape(1, many * each, -1, 1, 3)
-        found = torch.nn.functional.grid_sample(self.image[:, :channels], flat, mode="bilinear", padding_mode="border", align_corners=False)
-        return found.reshape(channels, many, each, -1), inside
+        found = self._all_four(at.reshape(-1, 3)) if slope else self._value(at.reshape(1, many * each, -1, 1, 3))
+        return found.reshape(-1, many, each, at.shape[2]), inside
+
+    def _value(self, at: Any) -> Any:
+        import torch
+
+        return torch.nn.functional.grid_sample(self.image[None, :1], at, mode="bilinear", padding_mode="border", align_corners=False)
+
+    def _all_four(self, at: Any) -> Any:
+        """What grid_sample would give for all four (4, p) at (p, 3): eight voxels weighed, twice as fast on a CPU where their values lie side by side."""
+        import torch
+
+        index = torch.minimum(((at + 1) * self.size - 1).mul_(0.5).clamp_(min=0), self.size - 1)
+        low = torch.minimum(index.floor(), (self.size - 2).clamp(min=0))
+        right, back, up = (index - low).unbind(1)
+        left, front, down = 1 - right, 1 - back, 1 - up
+        flat = torch.stack([left * front, right * front, left * back, right * back], dim=1)
+        weights = torch.cat([flat * down[:, None], flat * up[:, None]], dim=1)
+        corners = (low.long() * self.strides).sum(dim=1, keepdim=True) + self.corners
+        return torch.nn.functional.embedding_bag(corners, self.voxels, per_sample_weights=weights, mode="sum").T
 
     def measure(self, matrices: Any, slope: bool = False, normalised: bool = True) -> tuple[Any, Any, Any]:
         """NMI (or MI) (v, m), share of points inside (v, m), and with `slope` its derivative by the matrices (v, m, 3, 4), the points inside held fixed."""
         import torch
 
-        values, inside = self.look(matrices, 4 if slope else 1)
+        values, inside = self.look(matrices, slope)
         many, each = matrices.shape[:2]
         side = self.side
         lower = values[0].floor().clamp(0, side - 2)
