@@ -53,7 +53,7 @@ def deface_visit(
     `exempt`: BIDS suffixes that the dataset's policy lets pass where no face could be looked for. `second_opinion`: ask the second engine about every volume
     that was laid on the template by itself. `backend`: `torch`, or `pydeface` where FSL is installed. `labels`: for a key, masks on its grid of which no label
     may lie in the zone. Raises KeyError for an unknown profile, SpatialError `no_device`, `no_template`; what is wrong with a volume, and an engine that was
-    asked for and is not installed (`no_second_engine`, `no_fsl`), are its verdict, never an exception.
+    asked for and is not there or gives up (`no_second_engine`, `no_fsl`, `fsl_failed`), are its verdict, never an exception.
     """
     asked_for = Asked(profile, seed)
     verdicts = {name: early for name, image in volumes.items() if (early := _early(image)) is not None}
@@ -66,7 +66,7 @@ def deface_visit(
         found = places(rest, device, seed, backend)
         asked = proof.opinions(rest, found) if second_opinion else {}
     except SpatialError as error:
-        if error.code not in ("no_second_engine", "no_fsl"):
+        if error.code not in ("no_second_engine", "no_fsl", "fsl_failed"):
             raise
         return {name: verdicts.get(name) or withheld(error.code) for name in volumes}
     for name, place in found.items():

@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
+from ahocorasick_rs import BytesAhoCorasick
+
 from deid import asc_protocol, csa, dates, dates_in_text, decoding, printable
 from deid.manners import OWN_UID, Buffer, Manner
 from deid.sought import DIGIT_GROUPS, UID, Sought
@@ -33,8 +35,9 @@ class Needles:
         self.moved = days
         long = sorted(self.sought.long)
         self._long = long
-        self._voxels = [v for v in long if len(v) >= VOXEL_MIN]
-        self._raw_voxels = sorted(raw for raw in self.sought.raw if len(raw) >= VOXEL_MIN)
+        # One pass over a picture finds all of them; one pass for each of some hundred values was a fifth of the pipeline's time.
+        self._voxels = BytesAhoCorasick([v.encode("ascii") for v in long if len(v) >= VOXEL_MIN and v.isascii()])  # runs are ASCII
+        self._raw_voxels = BytesAhoCorasick([raw for raw in self.sought.raw if len(raw) >= VOXEL_MIN])
         squeezed = {_SEPARATORS.sub("", v) for v in long}
         self._squeezed = sorted(s for s in squeezed if len(s) >= 6 and not s.isalpha() and not s.isdecimal())
         self._phrases = sorted(v for v in self.sought.free_words if not v.isalnum())
@@ -60,10 +63,8 @@ class Needles:
 
     def _in_bytes(self, data: Buffer, manner: Manner) -> Iterator[str]:
         if manner == "voxels":
-            plain = fold(printable.runs(data))
-            if plain and any(v in plain for v in self._voxels):
-                yield "voxels"
-            if self._raw_voxels and any(raw in data for data in [bytes(data)] for raw in self._raw_voxels):
+            plain = fold(printable.runs(data)).encode("ascii")
+            if self._voxels.find_matches_as_indexes(plain) or self._raw_voxels.find_matches_as_indexes(bytes(data)):
                 yield "voxels"
             return
         raw = bytes(data)

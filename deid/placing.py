@@ -55,7 +55,7 @@ class Place:
 
 
 def places(images: Mapping[str, HeadImage], device: str, seed: int, backend: str = "torch") -> dict[str, Place | None]:
-    """The place of every volume, None where it has none. Raises SpatialError `no_device`, `no_template`; `no_fsl` for backend `pydeface` without FSL."""
+    """The place of every volume, None where it has none. Raises SpatialError `no_device`, `no_template`; for backend `pydeface` `no_fsl`, `fsl_failed`."""
     out: dict[str, Place | None] = {}
     reference: str | None = None
     for name in sorted(images, key=lambda n: (_rank(images[n]), n)):
@@ -148,13 +148,8 @@ def _aligned(moving: Volume, fixed: Volume, kind: Kind, device: str, seed: int, 
 
 
 def _by_flirt(image: HeadImage) -> Place | None:
-    """Where pydeface itself, with FSL's flirt, puts the template."""
-    try:
-        matrix = flirt.place(image.volume)
-    except SpatialError as error:
-        if error.code == "no_fsl":
-            raise
-        return None
+    """Where pydeface itself, with FSL's flirt, puts the template. Raises SpatialError `no_fsl`, `fsl_failed`."""
+    matrix = flirt.place(image.volume)
     found = Alignment(matrix, float("nan"), affines.scales(matrix), affines.angle_deg(matrix), float("nan"))
     fit = headfit.measure(image.volume, matrix, found)
     return Place(matrix, fit, "flirt", float("nan")) if fit.plausible else None

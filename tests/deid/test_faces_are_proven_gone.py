@@ -322,6 +322,8 @@ def test_the_plumbing_to_pydeface_carries_a_matrix_into_the_same_proof(monkeypat
     with pytest.raises(SpatialError) as refused:
         flirt.place(small)
     assert refused.value.code == "fsl_failed"
+    found = faces.deface_visit({"a": HeadImage(small)}, backend="pydeface")["a"]
+    assert (found.verdict, found.code, found.volume) == ("withheld", "fsl_failed", None)
 
 
 def test_fsl_counts_x_from_the_other_side_where_axes_are_right_handed() -> None:
