@@ -153,13 +153,14 @@ def compute(work: Work) -> Limits:
     return COMPUTE if work.order.device == "cuda" else replace(COMPUTE, address_space=True)
 
 
-def measured(work: Work, step: str, stage: str, images: list[Image]) -> list[dict[str, Any]]:
-    """Reports of images at one stage; an image that cannot be measured gets the grade `fail` with the reason."""
+def measured(work: Work, step: str, stage: str, images: list[Image], files: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Reports of images at one stage, by their `files` (nifti, zone, whole); an image that cannot be measured gets the grade `fail` with the reason."""
     items = [
-        {"nifti": str(image.nifti), "suffix": image.contrast["suffix"], "stage": stage, "device": work.order.device, "zone": image.zone}
-        | {"whole": image.whole, "bval": image.bval, "bvec": image.bvec, "facts": image.series.facts, "placement": (image.before or {}).get("placement")}
+        paths
+        | {"suffix": image.contrast["suffix"], "stage": stage, "device": work.order.device, "bval": image.bval, "bvec": image.bvec}
+        | {"facts": image.series.facts, "placement": (image.before or {}).get("placement") or image.deface.get("affine")}
         | {"pictures": work.arrays(image, stage)}
-        for image in images
+        for image, paths in zip(images, files, strict=True)
     ]
     answers = work.each(step, "measure", items, compute(work))
     return [failed(answer.death.code, answer.death.reason) if answer.death else answer.value for answer in answers]
@@ -171,8 +172,10 @@ def failed(code: str, reason: str) -> dict[str, Any]:
 
 
 def quality(work: Work) -> None:
-    """Measure each image as the scanner made it."""
-    for image, report in zip(work.images, measured(work, "quality", "pre-deface", work.images), strict=True):
+    """Measure each image as the scanner made it, those of which no face could be taken as well: the defacer says where the brain lies."""
+    images = [image for image in work.all_images if image.deface["code"] != "not_reached"]
+    files = [{"nifti": image.whole or str(image.nifti), "zone": None, "whole": None} for image in images]
+    for image, report in zip(images, measured(work, "quality", "pre-deface", images, files), strict=True):
         image.before = report
 
 
@@ -263,5 +266,6 @@ def defaced(work: Work, image: Image, row: dict[str, Any]) -> None:
 def quality_after(work: Work) -> None:
     """Measure again what was changed."""
     changed = [image for image in work.images if image.zone]
-    for image, report in zip(changed, measured(work, "quality_after", "post-deface", changed), strict=True):
+    files = [{"nifti": str(image.nifti), "zone": image.zone, "whole": image.whole} for image in changed]
+    for image, report in zip(changed, measured(work, "quality_after", "post-deface", changed, files), strict=True):
         image.after = report

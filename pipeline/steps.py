@@ -39,8 +39,12 @@ STEPS: tuple[Step, ...] = (
         made.protocol,
         "When the contrast is known, for each has rules of its own; of the facts only the verdict is kept.",
     ),
-    Step("quality", made.quality, "On the whole head: measures of the air around it mean nothing once the face is gone."),
     Step("faces", made.faces, "After all images of the visit exist, for the visit is aligned once and one mask serves all of them."),
+    Step(
+        "quality",
+        made.quality,
+        "Of the whole head, for measures of air mean nothing once the face is gone; after the visit was aligned, which says where the brain lies.",
+    ),
     Step("quality_after", made.quality_after, "Again, to show that defacing harmed nothing; the zone that was taken is left out of the measures."),
     Step(
         "names",

@@ -11,11 +11,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.codes import Refused
 from spatial import affines
 from spatial.affines import Matrix
-from spatial.resample import resample
 from spatial.volumes import Volume, load
 
 __all__ = ["clear", "labels", "marked", "meet", "on_image"]
@@ -53,18 +53,23 @@ def marked(volume: Volume) -> Volume:
 def meet(a: Volume, b: Volume, way: Matrix | None = None) -> bool:
     """Whether two 3D marks share a place: the centre of a marked voxel of either lies in a marked voxel of the other. `way`: world of `a` -> world of `b`."""
     way = np.eye(4) if way is None else way
-    return _lands(a, b, way) or _lands(b, a, affines.inverse(way))
-
-
-def _lands(points: Volume, other: Volume, way: Matrix) -> bool:
-    step = affines.inverse(other.affine) @ way @ points.affine
-    at = np.rint(affines.apply(step, np.argwhere(points.data))).astype(np.int64)
-    found = at[((at >= 0) & (at < np.array(other.shape))).all(axis=1)]
-    return bool(other.data[tuple(found.T)].any())
+    return bool(len(_landing(a, b, way)) or len(_landing(b, a, affines.inverse(way))))
 
 
 def labels(drawn: Volume, zone: Volume) -> list[int]:
     """The label values of an annotation (3D or 4D) inside a zone, whichever way the axes of either run."""
     from deid import faces
 
-    return faces.labels_in_zone(resample(marked(zone), marked(drawn), order="nearest").data > 0, drawn.data)
+    own = marked(drawn)
+    inside = np.zeros(own.shape, dtype=np.bool_)
+    inside[tuple(_landing(own, marked(zone), np.eye(4)).T)] = True
+    return faces.labels_in_zone(inside, drawn.data)
+
+
+def _landing(points: Volume, other: Volume, way: Matrix) -> NDArray[np.int64]:
+    """The marked voxels (n, 3) of `points` whose centres lie in marked voxels of `other`."""
+    voxels = np.argwhere(points.data)
+    at = np.rint(affines.apply(affines.inverse(other.affine) @ way @ points.affine, voxels)).astype(np.int64)
+    within = ((at >= 0) & (at < np.array(other.shape))).all(axis=1)
+    voxels, at = voxels[within], at[within]
+    return np.asarray(voxels[other.data[tuple(at.T)] > 0])

@@ -141,7 +141,7 @@ def kill_once(here: Path, source: Path, out: Path, moment: float) -> tuple[bool,
 
 def killed(depth: str) -> Result:
     """Kills spread over the whole of a run, each followed by a run to the end (a sample of the 20 unless `full`)."""
-    trials = {"quick": 1, "usual": 8}.get(depth, 20)
+    trials = 20 if depth == "full" else 8
     with desk() as here:
         source = upload(here / "in")
         started = time.monotonic()

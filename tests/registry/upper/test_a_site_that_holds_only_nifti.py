@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,8 @@ CORD: dict[str, dict[str, Any]] = {
     "t1/t1w.nii.gz": {"contrast": "T1w"},
     "t1/t1w_seg-manual.nii.gz": {"beside": "t1/t1w.nii.gz"},
     "t2/t2.nii.gz": {"contrast": "T2w"},
-    "t2/t2_seg-manual.nii.gz": {"beside": "t2/t2.nii.gz"},
+    "t2/t2_seg-manual.nii.gz": {"beside": "t2/t2.nii.gz", "rater": "r1"},
+    "t2/t2_seg-second.nii.gz": {"beside": "t2/t2.nii.gz", "rater": "r2"},
     "t2/t2_fake_lesion.nii.gz": {"contrast": "T2w"},
     "t2/t2_fake_lesion_sc_seg.nii.gz": {"beside": "t2/t2_fake_lesion.nii.gz"},
     "t2/t2_fake_lesion_lesion_seg.nii.gz": {"beside": "t2/t2_fake_lesion.nii.gz"},
@@ -53,8 +55,15 @@ CORD: dict[str, dict[str, Any]] = {
 }
 if "MYELIN_BIDS_RELEASE" not in os.environ:
     MS = {name: row for name, row in MS.items() if "FLAIR" in name or name == "gt.nii.gz"}
-    CORD = {name: row for name, row in CORD.items() if name in ("t2/t2.nii.gz", "t2/t2_seg-manual.nii.gz", "mt/mt0.nii.gz", "mt/mt0_seg.nii.gz")}
-DRAWN = {"gt": "lesion", "t1w_seg-manual": "cord", "t2_seg-manual": "cord", "t2_fake_lesion_sc_seg": "cord", "t2_fake_lesion_lesion_seg": "lesion"}
+    CORD = {name: row for name, row in CORD.items() if name.startswith(("t2/t2.", "t2/t2_seg", "mt/mt0"))}
+DRAWN = {
+    "gt": "lesion",
+    "t1w_seg-manual": "cord",
+    "t2_seg-manual": "cord",
+    "t2_seg-second": "cord",
+    "t2_fake_lesion_sc_seg": "cord",
+    "t2_fake_lesion_lesion_seg": "lesion",
+}
 DRAWN |= {"t2s_uncropped_gmseg_manual": "gm", "mt0_seg": "cord"}
 
 
@@ -107,13 +116,22 @@ def as_drawn(product: Path, given: Path) -> bool:
     return bool(np.array_equal(np.asanyarray(a.dataobj), np.asanyarray(b.dataobj)) and np.allclose(a.affine, b.affine, atol=1e-2))
 
 
+def second_rater(neck: Path) -> None:
+    """A second rater drew the cord of the T2w but for its lowest slices."""
+    image: Any = nib.load(neck / "t2/t2_seg-manual.nii.gz")
+    data = np.asanyarray(image.dataobj).copy()
+    lowest = np.argwhere(data)[:, 1].min()
+    data[:, : lowest + 3] = 0
+    nib.save(nib.Nifti1Image(data, image.affine, image.header), neck / "t2/t2_seg-second.nii.gz")
+
+
 def lay_out(release: Release, name: str) -> Path:
     root = Path(settings.MYELIN_ZONES["store"]) / ".trees" / name
     tree.lay_out(freezing.entries(release), root)
     return root
 
 
-def test_both_visits_of_the_ms_case_and_the_cord_reach_a_release_with_their_masks(door: Any, world: Any, carried: Any, mri: Path) -> None:
+def test_both_visits_of_the_ms_case_and_the_cord_reach_a_release_with_their_masks(door: Any, world: Any, carried: Any, mri: Path, tmp_path: Path) -> None:
     aarhus = world.site("aarhus")
     dataset = world.dataset(aarhus, slug="nifti", min_count=2)
     site, desk = door(world.contributor(dataset, aarhus)), door(world.steward(dataset))
@@ -124,7 +142,8 @@ def test_both_visits_of_the_ms_case_and_the_cord_reach_a_release_with_their_mask
     paper = {"kind": "given", "permission": "GRU", "evidence_sha256": "a" * 64}
     site.post("/consents", {"consents": [{"participant": one["id"], **paper} for one in (ms, cord)]}, 201)
 
-    raw, neck = mri / "nifti/ms_longitudinal_patient01/raw/patient01", mri / "nifti/cervical_spine"
+    raw, neck = mri / "nifti/ms_longitudinal_patient01/raw/patient01", shutil.copytree(mri / "nifti/cervical_spine", tmp_path / "neck")
+    second_rater(neck)
     first = send(site, "nifti", raw, MS)
     bind(site, carried, first, ms, visits[0])
     second = send(site, "nifti", neck, CORD, body="CSPINE")
@@ -137,7 +156,8 @@ def test_both_visits_of_the_ms_case_and_the_cord_reach_a_release_with_their_mask
     carried.work()
     release = Release.objects.latest("number")
     root = lay_out(release, "shown")
-    drawn = sorted((root / "derivatives/annotations").rglob("*_mask.nii.gz"))
+    every = sorted((root / "derivatives/annotations").rglob("*_mask.nii.gz"))
+    drawn = [path for path in every if "desc-majority" not in path.name]
     given = {row["sha256"]: name for files, source in ((MS, raw), (CORD, neck)) for name in files for row in [{"sha256": sha(source / name)}]}
     products = {row["product"]: given[row["sha256"]] for row in receipts if row["product"].startswith("derivatives") and row["sha256"] in given}
     same = sum(
@@ -161,7 +181,7 @@ def test_both_visits_of_the_ms_case_and_the_cord_reach_a_release_with_their_mask
     carried.work()
     later = lay_out(Release.objects.latest("number"), "later")
     left = sorted(path.name for path in (later / "derivatives/annotations").rglob("*_mask.nii.gz"))
-    figure["gone_with_one"] = left == [path.name for path in drawn if path not in both]
+    figure["gone_with_one"] = left == [path.name for path in every if path not in both]
     if out := os.environ.get("MYELIN_BIDS_RELEASE"):
         Path(out).write_text(json.dumps(figure))
 
@@ -169,6 +189,9 @@ def test_both_visits_of_the_ms_case_and_the_cord_reach_a_release_with_their_mask
     assert (
         figure["masks"] == figure["on_image"] == figure["as_drawn"] == sum(Path(name).name.split(".")[0] in DRAWN for name in [*MS, *CORD]) and len(both) == 1
     ), figure
+    (majority,) = (path for path in every if path not in drawn)
+    agreement = json.loads(majority.with_name(majority.name.replace(".nii.gz", ".json")).read_text())["Agreement"]
+    assert 0.5 < agreement["Dice"]["r1 r2"] < 1 and len(list((root / "derivatives/annotations").rglob("*desc-staple_probseg.nii.gz"))) == 1
     assert figure["gone_with_one"] and figure["own_errors"] == 0, (figure, left)
 
 
