@@ -43,7 +43,12 @@ def seal(link: uuid.UUID, site: str, issuer: str, patient_id: str) -> None:
     nonce = os.urandom(12)
     text = json.dumps([site, issuer, patient_id]).encode("utf-8")
     sealed = nonce + cipher.encrypt(nonce, text, link.bytes)
-    SourceIdentifier.objects.create(link=link, sealed=sealed, person=person_hash(site, issuer, patient_id))
+    SourceIdentifier.objects.update_or_create(link=link, defaults={"sealed": sealed, "person": person_hash(site, issuer, patient_id)})
+
+
+def whole(link: uuid.UUID) -> bool:
+    """Whether both key file and row are there."""
+    return key_file(link).exists() and SourceIdentifier.objects.filter(link=link).exists()
 
 
 def unseal(link: uuid.UUID) -> tuple[str, str, str]:
@@ -88,3 +93,10 @@ def orphans(older_than_s: float = 3600.0) -> list[uuid.UUID]:
     before = timezone.now() - timedelta(seconds=older_than_s)
     links = set(SourceIdentifier.objects.filter(created_at__lt=before).values_list("link", flat=True))
     return sorted(links - set(Participant.objects.filter(link__in=links).values_list("link", flat=True)))
+
+
+def unsealed() -> list[uuid.UUID]:
+    """Links of active participants whose row or key file is missing."""
+    rows = set(SourceIdentifier.objects.values_list("link", flat=True))
+    links = Participant.objects.filter(state="active", link__isnull=False).values_list("link", flat=True)
+    return sorted(link for link in links if link not in rows or not key_file(link).exists())

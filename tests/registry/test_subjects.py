@@ -181,9 +181,9 @@ def test_the_tick_finishes_what_was_left_half_done(place: Any, settings: Any) ->
     actions.mark_withdrawn(one)
     lost = uuid.uuid4()
     vault.seal(lost, "aarhus", "", "somebody whose registration was rolled back")
-    assert actions.finish_forgetting() == {"forgotten": 1, "orphans": 0}
+    assert actions.finish_forgetting() == {"forgotten": 1, "orphans": 0, "unsealed": 0}
     SourceIdentifier.objects.filter(link=lost).update(created_at="2020-05-05T00:00:00Z")
-    assert actions.finish_forgetting() == {"forgotten": 0, "orphans": 1}
+    assert actions.finish_forgetting() == {"forgotten": 0, "orphans": 1, "unsealed": 0}
     assert not vault.key_file(lost).exists() and not vault.key_file(one.link).exists()
 
 

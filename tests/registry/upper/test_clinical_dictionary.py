@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from registry.audit.models import Line
-from registry.clinical import actions, dictionary, queries
+from registry.clinical import actions, derived, dictionary, queries
 from registry.clinical.models import ClinicalRecord
 from registry.rules import Denied, Invalid
 
-SYSTEMS = dict.fromkeys(dictionary.SYSTEMS, 0)
+SYSTEMS = dict.fromkeys(derived.SYSTEMS, 0)
 
 
 @pytest.mark.parametrize("total", [0, 1, 1.5, 6.5, 10])
@@ -46,7 +46,7 @@ def test_fields(values: dict[str, Any], field: str | None) -> None:
 def test_unknown_fields_and_instruments_are_refused_without_naming_them() -> None:
     (fault,) = dictionary.faults("edss", {"edss_total": 2, "patient_name": "Doe"})
     assert "Doe" not in fault.reason and "patient" not in fault.reason
-    assert dictionary.faults("mri", {})[0].field == "instrument"
+    assert dictionary.faults("pet", {})[0].field == "instrument"
     assert dictionary.faults("edss", [1])[0].field == "values"
 
 
@@ -68,15 +68,15 @@ def test_treatment_codes_and_days() -> None:
     ],
 )  # fmt: skip
 def test_the_step_that_systems_imply(grades: list[int], step: float) -> None:
-    assert dictionary.functional_step(grades) == step
+    assert derived.functional_step(grades) == step
 
 
 def test_the_mismatch_is_computed_and_never_typed() -> None:
-    assert dictionary.derive("edss", {**SYSTEMS, "edss_total": 0}) == {"edss_fs_step": 0.0, "edss_fs_mismatch": 0}
-    assert dictionary.derive("edss", {**SYSTEMS, "edss_pyramidal": 3, "edss_total": 1})["edss_fs_mismatch"] == 1
-    assert dictionary.derive("edss", {**SYSTEMS, "edss_pyramidal": 3, "edss_total": 6})["edss_fs_mismatch"] == 0  # above 4 walking decides
-    assert dictionary.derive("edss", {**SYSTEMS, "edss_visual": 6, "edss_total": 4})["edss_fs_step"] == 4.0  # visual 6 counts as 4
-    assert dictionary.derive("edss", {"edss_total": 3}) == {} and dictionary.derive("edss", {**SYSTEMS, "edss_visual": "unknown", "edss_total": 3}) == {}
+    assert derived.of_record("edss", {**SYSTEMS, "edss_total": 0}) == {"edss_fs_step": 0.0, "edss_fs_mismatch": 0}
+    assert derived.of_record("edss", {**SYSTEMS, "edss_pyramidal": 3, "edss_total": 1})["edss_fs_mismatch"] == 1
+    assert derived.of_record("edss", {**SYSTEMS, "edss_pyramidal": 3, "edss_total": 6})["edss_fs_mismatch"] == 0  # above 4 walking decides
+    assert derived.of_record("edss", {**SYSTEMS, "edss_visual": 6, "edss_total": 4})["edss_fs_step"] == 4.0  # visual 6 counts as 4
+    assert derived.of_record("edss", {"edss_total": 3}) == {} and derived.of_record("edss", {**SYSTEMS, "edss_visual": "unknown", "edss_total": 3}) == {}
     assert dictionary.faults("edss", {"edss_total": 3, "edss_fs_mismatch": 0})
 
 
