@@ -1,147 +1,23 @@
 """Columns and cells that name a person have no place in a clinical table, apart from the one column by which the site knows who it is.
 
-A header is judged word by word: `drug_name` is no name of a person, `PatientName` and `Vorname` are. A column that may hold free text is refused as well: nobody can
-know what stands in it. Cells are searched for what looks like an address, a telephone or a national number, and for the row's own identifier.
+A header is judged word by word (`identifying.json`): `drug_name` is no name of a person, `PatientName` and `Vorname` are. A column that may hold free text
+is refused as well: nobody can know what stands in it. Cells are searched for what looks like an address, a telephone or a national number, and for the
+row's own identifier.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 from deid.pseudonyms import fold
 from registry.clinical.sheet import Found
 
-# words of a header, each alone enough
-ALONE = frozenset(
-    [
-        "surname",
-        "lastname",
-        "firstname",
-        "forename",
-        "fullname",
-        "maiden",
-        "initials",
-        "dob",
-        "birthdate",
-        "birthday",
-        "address",
-        "street",
-        "phone",
-        "telephone",
-        "mobile",
-        "fax",
-        "email",
-        "mail",
-        "postcode",
-        "postal",
-        "zip",
-        "zipcode",
-        "plz",
-        "ssn",
-        "nhs",
-        "cpr",
-        "personnummer",
-        "passport",
-        "insurance",
-        "medicare",
-        "url",
-        "ip",
-        "photo",
-        "photograph",
-        "signature",
-        "fingerprint",
-        "licence",
-        "vehicle",
-        "vorname",
-        "nachname",
-        "familienname",
-        "geburtsdatum",
-        "geburtstag",
-        "telefon",
-        "adresse",
-        "strasse",
-        "anschrift",
-        "prenom",
-        "naissance",
-        "cognome",
-        "indirizzo",
-        "apellido",
-        "apellidos",
-        "direccion",
-        "telefono",
-        "fornavn",
-        "efternavn",
-        "fodselsdato",
-        "voornaam",
-        "achternaam",
-        "geboortedatum",
-        "mrn",
-    ]
-)
-TOGETHER = (  # all of these words in one header
-    frozenset({"birth", "date"}),
-    frozenset({"birth", "day"}),
-    frozenset({"birth", "place"}),
-    frozenset({"date", "naissance"}),
-    frozenset({"hospital", "number"}),
-    frozenset({"record", "number"}),
-    frozenset({"last", "name"}),
-    frozenset({"first", "name"}),
-    frozenset({"patient", "id"}),
-    frozenset({"codice", "fiscale"}),
-    frozenset({"next", "kin"}),
-    frozenset({"survey", "identifier"}),
-)
-NAME = frozenset({"name", "names", "nom"})
-NO_PERSON = frozenset(
-    [
-        "event",
-        "drug",
-        "treatment",
-        "therapy",
-        "medication",
-        "substance",
-        "product",
-        "site",
-        "centre",
-        "center",
-        "instrument",
-        "scanner",
-        "sequence",
-        "protocol",
-        "form",
-        "test",
-        "lab",
-        "assay",
-        "device",
-        "study",
-        "trial",
-        "variable",
-        "arm",
-        "group",
-        "visit",
-        "file",
-    ]
-)
-FREE = frozenset(
-    [
-        "comment",
-        "comments",
-        "note",
-        "notes",
-        "remark",
-        "remarks",
-        "freetext",
-        "narrative",
-        "bemerkung",
-        "bemerkungen",
-        "kommentar",
-        "commentaire",
-        "commentaires",
-        "osservazioni",
-    ]
-)
+LISTS = json.loads((Path(__file__).parent / "identifying.json").read_text(encoding="utf-8"))
+ALONE, NAME, NO_PERSON, FREE = (frozenset(LISTS[name]) for name in ("alone", "name", "no_person", "free"))  # words, each enough by itself
+TOGETHER = [frozenset(some) for some in LISTS["together"]]  # all of these words in one header
 SHORTEST = 6  # a shorter identifier is often a number that stands elsewhere by chance
 CELLS = (
     re.compile(r"[^\s@]+@[^\s@]+\.[A-Za-z]{2,}"),
@@ -151,7 +27,7 @@ CELLS = (
     re.compile(r"https?://", re.IGNORECASE),
 )
 ADVICE = {
-    "identifier_column": "Take the column out of the file before it is sent; for an age, give age_years or age_months, for a birth date its band of five years.",
+    "identifier_column": "Take the column out of the file before it is sent; give an age for a birth date, or its band of five years.",
     "free_text_column": "Take the column out of the file before it is sent, or code it.",
     "identifier_value": "Take it out before the file is sent.",
 }
