@@ -60,11 +60,20 @@ ADVICE = {
 }
 
 
-@lru_cache(maxsize=1)
-def load() -> dict[str, Any]:
-    """The whole dictionary as it lies in `dictionary.json`."""
+@lru_cache
+def load(version: str | None = None) -> dict[str, Any]:
+    """The whole dictionary as it lies in `dictionary.json`, or an older `version` of it, which releases made then still describe their tables by.
+
+    Raises KeyError for a version that never was.
+    """
     loaded: dict[str, Any] = json.loads(FILE.read_text(encoding="utf-8"))
-    return loaded
+    if version in (None, loaded["version"]):
+        return loaded
+    for path in FILE.parent.glob("dictionary-*.json"):
+        older: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if older["version"] == version:
+            return older
+    raise KeyError(version)
 
 
 def version() -> str:
@@ -72,9 +81,14 @@ def version() -> str:
     return str(load()["version"])
 
 
-def names() -> list[str]:
+def names(version: str | None = None) -> list[str]:
     """The instruments there are."""
-    return list(load()["instruments"])
+    return list(load(version)["instruments"])
+
+
+def tables(version: str | None = None) -> list[str]:
+    """The tables that go out: one per instrument, and what follows from several."""
+    return [*names(version), *([DERIVED] if DERIVED in load(version) else [])]
 
 
 def instrument(name: str) -> dict[str, Any]:
@@ -203,14 +217,14 @@ def _asked(key: str, spec: dict[str, Any], fields: dict[str, Any]) -> dict[str, 
     return asked
 
 
-def sidecar(name: str, most: int = 1) -> dict[str, Any]:
+def sidecar(name: str, most: int = 1, version: str | None = None) -> dict[str, Any]:
     """The BIDS phenotype dictionary of an instrument, or of `derived`: LongName, Description, Units, Levels for every column of `row`.
 
     BIDS has one row per participant and session, so the records of an instrument that repeats stand side by side, up to `most`: `substance_1`, `substance_2`.
     """
     if name == DERIVED:
-        return {key: _column_of(field, f"{field['description']} Computed by {field['version']}.") for key, field in load()["derived"].items()}
-    spec = instrument(name)
+        return {key: _column_of(field, f"{field['description']} Computed by {field['version']}.") for key, field in load(version)["derived"].items()}
+    spec = load(version)["instruments"][name]
     columns: dict[str, Any] = {}
     for number in range(1, most + 1) if spec["repeats"] else (None,):
         for key, field in spec["fields"].items():

@@ -9,7 +9,8 @@
 
 A *source* is a column's name, or `{"column", "codes", "order"}`, or `{"value"}` that holds for every row. `when` (column -> texts) limits a record to
 some rows; `number` names the column that counts a repeating instrument. `format: redcap` knows REDCap's own columns: `form` is a repeating instrument,
-counted by `redcap_repeat_instance`; a record without `form` takes the rows of none. A column that is neither read nor ignored is a fault: nothing is lost unseen.
+counted by `redcap_repeat_instance`; a record without `form` takes the rows of none. A column that is neither read nor ignored is a fault: nothing is lost
+unseen.
 This module is pure: it turns a sheet into pieces, and asks no database.
 """
 
