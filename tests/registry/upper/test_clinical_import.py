@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from registry.audit.models import Head, Line
 from registry.clinical import actions as clinical
+from registry.clinical import privacy
 from registry.clinical.models import ClinicalRecord, Mapping
 from registry.intake import importing
-from registry.rules import Invalid
+from registry.releases import exporting
+from registry.rules import Denied, Invalid, Refusal
 from registry.subjects import vault
 from registry.subjects.models import Participant, SourceIdentifier, Visit
 from tests.registry.upper import clinical_tables as tables
@@ -56,3 +61,203 @@ def test_every_planted_fault_is_named_and_nothing_is_written_until_all_are_mende
     again = importing.take_table(house.contributor, msbase, tables.text(rows))
     assert {name: (count["new"], count["changed"]) for name, count in again.counts.items()} == dict.fromkeys(("participants", "visits", "records"), (0, 0))
     assert everything() == after
+
+
+def take(house: Any, spec: dict[str, Any], table: str, who: Any = None) -> importing.Report:
+    saved = clinical.save_mapping(house.contributor, house.dataset, house.site, "one", spec)
+    return importing.take_table(who or house.contributor, saved, table)
+
+
+def faults(house: Any, spec: dict[str, Any], table: str) -> list[tuple[int, str, str]]:
+    saved = clinical.save_mapping(house.contributor, house.dataset, house.site, "one", spec)
+    return [(one.row, one.column, one.rule) for one in importing.try_table(house.contributor, saved, table).faults]
+
+
+REDCAP: dict[str, Any] = {
+    "format": "redcap",
+    "participant": {"column": "record_id", "register": True, "sex": {"column": "sex", "codes": {"0": "M", "1": "F"}}},
+    "visit": {"date": "visit_date", "label": {"column": "redcap_event_name", "codes": {"baseline_arm_1": "m00", "month_12_arm_1": "m12"}}, "add": True},
+    "records": [
+        {"instrument": "edss", "fields": {"edss_total": "edss"}},
+        {
+            "instrument": "treatment",
+            "form": "drugs",
+            "fields": {"substance": {"column": "drug", "codes": {"4": "natalizumab", "7": "ocrelizumab"}}, "start_date": "drug_start"},
+        },
+    ],
+}
+EXPORT = """record_id,redcap_event_name,redcap_repeat_instrument,redcap_repeat_instance,sex,visit_date,edss,drug,drug_start,visit_complete,drugs_complete
+R-201,baseline_arm_1,,,1,2019-05-02,2.0,,,2,
+R-201,baseline_arm_1,drugs,1,,,,4,2017,,2
+R-201,baseline_arm_1,drugs,2,,,,7,2019-04,,2
+R-201,month_12_arm_1,,,,2020-05-01,2.5,,,2,
+R-202,baseline_arm_1,,,0,2018-01-30,0,,,2,
+"""
+
+
+def test_a_redcap_export_with_events_and_repeating_instruments(house: Any) -> None:
+    assert take(house, REDCAP, EXPORT).counts["records"] == {"new": 5, "changed": 0, "same": 0}
+    assert sorted(Visit.objects.values_list("label", "day")) == [("m00", 0), ("m00", 0), ("m12", 365)]
+    drugs = list(ClinicalRecord.objects.filter(instrument="treatment").order_by("number").values_list("values", flat=True))
+    assert [(one["substance"], one["start_precision"]) for one in drugs] == [("natalizumab", "year"), ("ocrelizumab", "month")]
+    assert drugs[1]["start_day"] == -17
+    assert take(house, REDCAP, EXPORT).counts["records"] == {"new": 0, "changed": 0, "same": 5}
+    grown = EXPORT + "R-202,baseline_arm_1,drugs,1,,,,7,2018-02-01,,2\n"
+    assert take(house, REDCAP, grown).counts["records"] == {"new": 1, "changed": 0, "same": 5}
+    assert take(house, REDCAP, grown.replace(",2.5,", ",3.0,")).counts["records"] == {"new": 0, "changed": 1, "same": 5}
+    wrong = EXPORT.replace("drugs,2,,,,7", "drugs,0,,,,7").replace("month_12_arm_1", "month_24_arm_1")
+    assert faults(house, REDCAP, wrong) == [(4, "redcap_repeat_instance", "repeat_number"), (5, "redcap_event_name", "visit_label")]
+
+
+SIMPLE: dict[str, Any] = {
+    "participant": {"column": "code", "register": True, "sex": "sex"},
+    "visit": {"label": "visit", "date": "day", "add": True},
+    "records": [{"instrument": "edss", "fields": {"edss_total": "edss"}}],
+}
+
+
+@pytest.mark.parametrize(
+    ("column", "rule"),
+    [
+        ("PatientName", "identifier_column"), ("Geburtsdatum", "identifier_column"), ("date_of_birth", "identifier_column"), ("e-mail", "identifier_column"),
+        ("hospital number", "identifier_column"), ("remarks", "free_text_column"), ("drug_name", "column_unread"), ("birth_year", "column_unread"),
+    ],
+)  # fmt: skip
+def test_columns_that_name_people_are_refused_even_where_they_are_ignored(house: Any, column: str, rule: str) -> None:
+    table = f"code,sex,visit,day,edss,{column}\nA-10,F,m00,2020-01-02,2,x\n"
+    ignoring = {**SIMPLE, "ignore": [column]}
+    assert faults(house, SIMPLE, table) == [(1, column, rule)]
+    assert faults(house, ignoring, table) == ([] if rule == "column_unread" else [(1, column, rule)])
+    if rule == "column_unread":
+        assert faults(house, {**ignoring, "identifiers": [column]}, table) == [(1, column, "identifier_column")]
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        (["A-10,F,m00,2020-01-02,2", "A-10,M,m12,2021-01-02,2"], [(3, "sex", "contradicts")]),
+        (["A-10,F,m00,2020-01-02,2", "A-10,F,m00,2020-01-02,3"], [(3, "code", "row_twice")]),
+        (["A-10,F,m00,2020-01-02,2", "a-10 ,F,m00,2020-01-02,2"], []),
+        (["A-10,F,m00,2020-01-02,2", "A-10,F,m12,2020-01-02,3"], [(3, "visit", "visit_contradicts")]),
+        (["A-10,F,m00,2020-01-02,2", "A-10,F,m00,2021-01-02,3"], [(3, "day", "visit_contradicts")]),
+        (["A-10,F,m00,2020-01-02,2", "A-10,F,m12,,3"], [(3, "visit", "unknown_visit")]),
+        (["A-10,F,Month 1,2020-01-02,2"], [(2, "visit", "visit_label")]),
+        (["A-10,F,m00,2020-01-02"], [(2, "", "cells")]),
+        (["A-10,F,m00,2020-01-02,x A-10"], [(2, "edss", "number")]),
+        (["A-104711,F,m00,2020-01-02,x A-104711"], [(2, "edss", "identifier_value"), (2, "edss", "number")]),
+        (['A-10,F,m00,2020-01-02,"2'], [(2, "", "quoting")]),
+        ([], [(1, "", "empty")]),
+    ],
+)  # fmt: skip
+def test_rows_that_contradict_each_other(house: Any, rows: list[str], expected: list[tuple[int, str, str]]) -> None:
+    assert faults(house, SIMPLE, "\n".join(["code,sex,visit,day,edss", *rows])) == expected
+
+
+def test_who_is_there_already_is_met_and_never_overruled(house: Any, world: Any) -> None:
+    known = house.person(patient_id="A-10")
+    house.visit(known)  # 2021-03-04
+    gone, elsewhere = house.person(patient_id="A-11"), world.site("odense")
+    house.dataset.sites.add(elsewhere)
+    world.participant(house.dataset, elsewhere, "A-12")
+    Participant.objects.filter(pk=gone.pk).update(state="withdrawn")
+    head = "code,sex,visit,day,edss\n"
+    assert faults(house, SIMPLE, f"{head}A-11,F,m00,2021-03-04,2\n") == [(2, "code", "participant_gone")]
+    assert faults(house, SIMPLE, f"{head}A-12,F,m00,2021-03-04,2\n") == []  # another site's A-12 is another person
+    assert faults(house, {**SIMPLE, "participant": {"column": "code", "sex": "sex"}}, f"{head}A-12,F,m00,2021-03-04,2\n") == [
+        (2, "code", "unknown_participant")
+    ]
+    told = take(house, SIMPLE, f"{head}A-10,F,m12,2022-03-04,2\n").counts
+    assert told["participants"] == {"new": 0, "changed": 1, "same": 0} and Visit.objects.get(participant=known, label="m12").day == 365
+    known.refresh_from_db()
+    assert known.sex == "F"
+    assert faults(house, SIMPLE, f"{head}A-10,M,m12,2022-03-04,2\n") == [(2, "sex", "contradicts")]
+
+
+def test_what_the_mapping_does_not_speak_of_stays(house: Any) -> None:
+    head = "code,sex,visit,day,edss"
+    take(house, SIMPLE, f"{head}\nA-10,F,m00,2020-01-02,2\n")
+    only = {**SIMPLE, "records": [{"instrument": "edss", "fields": {"edss_visual": "fs"}}]}
+    assert take(house, only, "code,sex,visit,day,fs\nA-10,F,m00,2020-01-02,1\n").counts["records"]["changed"] == 1
+    assert ClinicalRecord.objects.get().values == {"edss_total": 2, "edss_visual": 1}
+    both = {**SIMPLE, "records": [{"instrument": "edss", "fields": {"edss_total": "edss", "edss_visual": "fs"}}]}
+    take(house, both, f"{head},fs\nA-10,F,m00,2020-01-02,3,\n")
+    assert ClinicalRecord.objects.get().values == {"edss_total": 3}
+
+
+def test_who_may(house: Any, world: Any, msbase: Mapping) -> None:
+    other = world.site("odense")
+    house.dataset.sites.add(other)
+    table = tables.text(tables.msbase(4))
+    for who in (house.steward, world.user(), world.contributor(house.dataset, other)):
+        for act in (importing.try_table, importing.take_table):
+            with pytest.raises(Denied):
+                act(who, msbase, table)
+        with pytest.raises(Denied):
+            clinical.save_mapping(who, house.dataset, house.site, "msbase", tables.MSBASE)
+    assert not Participant.objects.exists()
+    assert importing.take_table(house.contributor, msbase, table).applied
+    line = Line.objects.filter(act="clinical.import").get()
+    assert set(line.detail) == {"records", "mapping"} and Line.objects.filter(act="table.import").count() == 1
+
+
+def test_what_cannot_be_recorded_is_not_done_and_leaves_nobody_in_the_vault(house: Any, msbase: Mapping, home: Path) -> None:
+    before = everything()
+    head = Head.objects.get()
+    Head.objects.update(mac="0" * 64)
+    with pytest.raises(Refusal):
+        importing.take_table(house.contributor, msbase, tables.text(tables.msbase(4)))
+    assert everything() == before and not list((home / "keys" / "participants").glob("?" * 32))
+    Head.objects.update(mac=head.mac)
+    assert importing.take_table(house.contributor, msbase, tables.text(tables.msbase(4))).applied
+
+
+@pytest.mark.parametrize(
+    ("change", "place"),
+    [
+        ({"records": [{"instrument": "pet", "fields": {"a": "b"}}]}, "records.0.instrument"),
+        ({"records": [{"instrument": "edss", "fields": {"edss": "b"}}]}, "records.0.fields.edss"),
+        ({"records": [{"instrument": "edss", "number": "n", "fields": {"edss_total": "b"}}]}, "records.0"),
+        ({"records": [{"instrument": "relapse", "fields": {"onset_date": "b", "onset_day": "c"}}]}, "records.0.fields.onset_date"),
+        ({"records": [{"instrument": "edss", "fields": {"edss_total": "Surname"}}]}, "column Surname"),
+        ({"visit": {"label": "a", "add": True}}, "visit.add"),
+        ({"visit": {}}, "visit"),
+        ({"delimiter": "x"}, "delimiter"),
+        ({"participant": {}}, "participant"),
+    ],
+)
+def test_a_mapping_that_is_none_is_refused_where_it_is_wrong(house: Any, change: dict[str, Any], place: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        clinical.save_mapping(house.contributor, house.dataset, house.site, "one", {**SIMPLE, **change})
+    assert [error["field"] for error in refused.value.errors] == [place]
+    saved = [clinical.save_mapping(house.contributor, house.dataset, house.site, "one", spec).number for spec in (SIMPLE, SIMPLE, REDCAP)]
+    assert saved == [1, 1, 2]
+
+
+def test_a_child_is_counted_in_months_and_its_years_must_agree(house: Any) -> None:
+    fields = {"age_months": "months", "age_years": "years"}
+    child = {**SIMPLE, "records": [{"instrument": "demographics", "fields": fields}, {"instrument": "history", "fields": {"onset_date": "onset"}}]}
+    head = "code,sex,visit,day,months,years,onset\n"
+    assert faults(house, child, f"{head}A-10,F,m00,2020-06-02,150,13,2019-06\n") == [(2, "months", "months_fit_years")]
+    assert faults(house, child, f"{head}A-10,F,m00,2020-06-02,216,18,2019-06\n") == [(2, "months", "range")]
+    take(house, child, f"{head}A-10,F,m00,2020-06-02,150,12,2019-06\n")
+    files = {entry.path: (entry.text or b"").decode() for entry in exporting.clinical(house.contributor, house.dataset)}
+    (derived,) = csv.DictReader(io.StringIO(files["phenotype/derived_m00.tsv"]), delimiter="\t")
+    assert (derived["onset_age"], derived["onset_before_18"], derived["disease_duration"]) == ("11.0", "1.0", "1.0")
+    (sessions,) = (text for path, text in files.items() if path.endswith("_sessions.tsv"))
+    assert "12.5" in sessions and "150" in files["phenotype/demographics_m00.tsv"]
+
+
+def test_exports_and_the_privacy_report_are_for_who_works_here(house: Any, world: Any, msbase: Mapping) -> None:
+    importing.take_table(house.contributor, msbase, tables.text(tables.msbase(8)))
+    world.consent(Participant.objects.first())
+    right = world.entitled(house.dataset, house.steward)
+    for who in (right.user, world.user()):
+        with pytest.raises(Denied):
+            exporting.clinical(who, house.dataset)
+    for who in (house.contributor, right.user):
+        with pytest.raises(Denied):
+            privacy.report(who, house.dataset)
+    assert exporting.clinical(house.steward, house.dataset) and exporting.clinical(house.contributor, house.dataset)
+    told = privacy.report(house.steward, house.dataset)
+    assert told["participants"] == 2 and {one["field"] for one in told["fields"]} >= {"sex", "onset_day"} and told["together"]["min_count"] == 2
+    assert set(told["classes"]) <= {"none", "quasi", "sensitive"}
