@@ -121,7 +121,7 @@ def _write(actor: User, saved: Saved, plan: Plan, sealed: Mapping[str, subjects.
     for person in plan.people:
         one = _person(person, sealed)
         visits = _visits(one, person)
-        records = [str(_record(actor, saved, visits[write.label], write).pk) for write, _ in person.writes.values() if write.changed]
+        records = _records(actor, visits, person)
         if person.participant is None or person.new_visits:
             moved.append(one)
         if person.participant is None or person.new_visits or person.fill or records:
@@ -150,8 +150,14 @@ def _visits(one: Participant, person: Person) -> dict[str, Visit]:
     return {**there, **{visit.label: visit for visit in fresh}}
 
 
-def _record(actor: User, saved: Saved, visit: Visit, write: planning.Write) -> ClinicalRecord:
-    row = write.old or ClinicalRecord(visit=visit, instrument=write.instrument, number=write.number)
-    row.values, row.dictionary, row.recorded_by = write.values, dictionary.version(), actor.email
-    row.save()
-    return row
+def _records(actor: User, visits: Mapping[str, Visit], person: Person) -> list[str]:
+    """Writes the records that are new or changed; their ids."""
+    fresh, changed = [], []
+    for write in (write for write, _ in person.writes.values() if write.changed):
+        row = write.old or ClinicalRecord(visit=visits[write.label], instrument=write.instrument, number=write.number)
+        row.values, row.dictionary, row.recorded_by = write.values, dictionary.version(), actor.email
+        (changed if write.old else fresh).append(row)
+    ClinicalRecord.objects.bulk_create(fresh)
+    for row in changed:
+        row.save()
+    return [str(row.pk) for row in (*fresh, *changed)]
