@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
@@ -114,6 +115,8 @@ def save_mapping(actor: User, dataset: Dataset, site: Site, name: str, spec: dic
     """Keep how a site's table reads, under a name; the same again changes nothing, another becomes the next number. Raises Denied, Invalid."""
     policy.require_in(actor, "register", dataset, site)
     mapping.check(spec)
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,39}", name):
+        raise Invalid("mapping", "A mapping's name has small letters, digits, - and _, at most 40.", "Call it for instance msbase.")
     if not dataset.sites.filter(pk=site.pk).exists():
         raise Invalid("site_not_in_dataset", "This site does not hand in to this dataset.", "Ask the administrator to add it.")
     with transaction.atomic():

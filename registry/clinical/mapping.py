@@ -16,6 +16,7 @@ This module is pure: it turns a sheet into pieces, and asks no database.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -29,7 +30,7 @@ from registry.clinical.sheet import Found, Sheet
 from registry.rules import Invalid
 
 Spec = Mapping[str, Any]
-LARGEST = 200
+LARGEST, LARGEST_SPEC = 200, 64 << 10
 TEXT = {"type": "string", "maxLength": LARGEST}
 WORDS: dict[str, Any] = {
     "type": "object",
@@ -130,6 +131,8 @@ class Piece:
 
 def check(spec: object) -> None:
     """Raises Invalid `mapping`, naming the place of everything that is wrong, unless `spec` is a mapping of the dictionary in use."""
+    if len(json.dumps(spec)) > LARGEST_SPEC:
+        raise Invalid("mapping", "A mapping has at most 64 KiB.", "Map fewer columns at once.")
     validator = jsonschema.Draft202012Validator(SCHEMA)
     errors = [{"field": ".".join(map(str, one.absolute_path)) or "mapping", "reason": _plain(one)} for one in validator.iter_errors(spec)]
     if not errors and isinstance(spec, Mapping):

@@ -84,6 +84,7 @@ def facts(
         "label": participant.label,
         "sex": participant.sex or None,
         "birth_year_band": participant.birth_year_band or None,
+        **_constant(known or records),
         "sessions": [{"session_id": f"ses-{visit.label}", "day": visit.day} | _age(visit, records, images) for visit in visits],
         "scans": sorted((_scan(image) for image in images if image.bids_path.startswith("sub-")), key=lambda row: str(row["filename"])),
         "phenotype": {name: [rows[session] for session in sorted(rows)] for name, rows in phenotype.items()},
@@ -108,6 +109,15 @@ def _scan(image: Image) -> dict[str, Any]:
     return {"filename": image.bids_path, "quality": image.grade, "deface": image.deface_verdict, "conversion": image.conversion_verdict or None}
 
 
+def _constant(known: Sequence[ClinicalRecord]) -> dict[str, Any]:
+    """What the participants table says beyond sex and band: as recorded first, and only what is recorded."""
+    told: dict[str, Any] = {}
+    for record in sorted((one for one in known if one.instrument == "demographics"), key=lambda one: one.visit.day or 0):
+        values = dictionary.row("demographics", record.values)
+        told = {name: values[name] for name in ("handedness", "group") if values[name] is not None} | told
+    return told
+
+
 def _derived(visits: Sequence[Visit], known: Sequence[ClinicalRecord]) -> list[tuple[Visit, dict[str, Any]]]:
     """What follows from all that is known, at each of these visits of which something can be told."""
     seen = [derived.Seen(record.visit.day, record.instrument, record.values) for record in known if record.visit.day is not None]
@@ -128,19 +138,26 @@ def _age(visit: Visit, records: Sequence[ClinicalRecord], images: Sequence[Image
 
 def shared(header: Mapping[str, Any], everybody: Sequence[Mapping[str, Any]], derivatives: Iterable[str] = ()) -> list[Entry]:
     """The files that are of all: description, README, participants, phenotype. `header`: what `header_of` gave when the release was frozen."""
-    rows = [
-        {"participant_id": f"sub-{told['label']}", "species": "homo sapiens"} | {key: told[key] for key in ("sex", "birth_year_band")} for told in everybody
-    ]
+    keys = ("sex", "birth_year_band", "handedness", "group")
+    rows = [{"participant_id": f"sub-{told['label']}", "species": "homo sapiens"} | {key: told[key] for key in keys if key in told} for told in everybody]
     entries = [
         _entry("dataset_description.json", dataset.dump(_description(header)).encode()),
         _entry("README", _readme(header).encode()),
         *([_entry("CHANGES", header["changes"].encode())] if header.get("changes") else []),
-        *_table("participants", tables.participants(rows, BANDS)),
+        *_table("participants", tables.participants(rows, BANDS | _explained(header.get("dictionary", FIRST)))),
     ]
     entries += _phenotype(everybody, header.get("dictionary", FIRST))
     for name in sorted(set(derivatives)):
         entries.append(_entry(f"derivatives/{name}/dataset_description.json", dataset.dump(_description(header, name)).encode()))
     return entries
+
+
+def _explained(version: str) -> dict[str, Any]:
+    """What the dictionary says of the columns that the participants table takes from it."""
+    if "demographics" not in dictionary.names(version):
+        return {}
+    told = dictionary.sidecar("demographics", 1, version)
+    return {name: told[name] for name in ("handedness", "group")}
 
 
 def _phenotype(everybody: Sequence[Mapping[str, Any]], version: str) -> list[Entry]:

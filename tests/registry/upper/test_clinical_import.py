@@ -231,6 +231,9 @@ def test_a_mapping_that_is_none_is_refused_where_it_is_wrong(house: Any, change:
     assert [error["field"] for error in refused.value.errors] == [place]
     saved = [clinical.save_mapping(house.contributor, house.dataset, house.site, "one", spec).number for spec in (SIMPLE, SIMPLE, REDCAP)]
     assert saved == [1, 1, 2]
+    for name, spec in (("../one", SIMPLE), ("two", {**SIMPLE, "ignore": ["x" * 200] * 400})):
+        with pytest.raises(Invalid):
+            clinical.save_mapping(house.contributor, house.dataset, house.site, name, spec)
 
 
 def test_a_child_is_counted_in_months_and_its_years_must_agree(house: Any) -> None:
@@ -245,6 +248,45 @@ def test_a_child_is_counted_in_months_and_its_years_must_agree(house: Any) -> No
     assert (derived["onset_age"], derived["onset_before_18"], derived["disease_duration"]) == ("11.0", "1.0", "1.0")
     (sessions,) = (text for path, text in files.items() if path.endswith("_sessions.tsv"))
     assert "12.5" in sessions and "150" in files["phenotype/demographics_m00.tsv"]
+
+
+def test_what_a_person_is_stands_in_the_participants_table(house: Any) -> None:
+    spec = {**SIMPLE, "records": [{"instrument": "demographics", "fields": {"group": "group", "handedness": {"column": "hand", "codes": {"R": "right"}}}}]}
+    take(house, spec, "code,sex,visit,day,group,hand\nA-10,F,m00,2020-06-02,control_healthy,R\nA-11,M,m00,2020-06-02,,\n")
+    files = {entry.path: (entry.text or b"").decode() for entry in exporting.clinical(house.contributor, house.dataset)}
+    rows = sorted((row["sex"], row["handedness"], row["group"]) for row in csv.DictReader(io.StringIO(files["participants.tsv"]), delimiter="\t"))
+    assert rows == [("F", "right", "control_healthy"), ("M", "n/a", "n/a")]
+    assert "control_healthy" in json.loads(files["participants.json"])["group"]["Levels"]
+
+
+def test_the_doors(house: Any, world: Any, door: Any) -> None:
+    site, desk, nobody = door(house.contributor), door(house.steward), door(world.user())
+    place = {"dataset": house.dataset.slug, "site": "aarhus"}
+    assert site.post("/mappings", {**place, "name": "one", "spec": SIMPLE}, 201)["number"] == 1
+    site.post("/mappings", {**place, "name": "one", "spec": {}}, 400, code="mapping")
+    desk.post("/mappings", {**place, "name": "one", "spec": SIMPLE}, 403, code="no_role")
+    nobody.post("/mappings", {**place, "name": "one", "spec": SIMPLE}, 403, code="no_role")
+    table = {**place, "mapping": "one", "table": "code,sex,visit,day,edss\nA-10,F,m00,2020-01-02,0.5\n"}
+    told = site.post("/tables", table, 200)
+    assert [(one["row"], one["column"]) for one in told["faults"]] == [(2, "edss")] and not told["applied"]
+    refused = site.post("/tables", {**table, "apply": True}, 422, code="table_faulty")
+    assert refused["errors"][0]["field"] == "row 2, edss" and refused["errors"][0]["advice"]
+    desk.post("/tables", table, 403, code="no_role")
+    nobody.post("/tables", table, 404, code="not_found")
+    site.post("/tables", {**table, "mapping": "two"}, 404, code="not_found")
+    assert site.post("/tables", {**table, "table": table["table"].replace("0.5", "1.5"), "apply": True}, 200)["applied"]
+    assert [one["name"] for one in site.get("/mappings?name=one")["results"]] == [one["name"] for one in desk.get("/mappings")["results"]] == ["one"]
+    assert nobody.get("/mappings")["results"] == []
+    saved = site.get("/mappings")["results"][0]["id"]
+    assert site.get(f"/mappings/{saved}/table")["text"].splitlines()[1].endswith(",F,m00,,1.5")
+    nobody.get(f"/mappings/{saved}/table", 404)
+    paths = [file["path"] for file in site.get(f"/datasets/{house.dataset.slug}/clinical")["files"]]
+    assert {"participants.tsv", "participants.json", "phenotype/edss_m00.tsv", "phenotype/edss_m00.json"} <= set(paths)
+    nobody.get(f"/datasets/{house.dataset.slug}/clinical", 403)
+    assert desk.get(f"/datasets/{house.dataset.slug}/privacy")["participants"] == 1
+    site.get(f"/datasets/{house.dataset.slug}/privacy", 403)
+    assert site.get("/forms/edss")["fields"][0]["name"] == "edss_total"
+    site.get("/forms/pet", 404)
 
 
 def test_exports_and_the_privacy_report_are_for_who_works_here(house: Any, world: Any, msbase: Mapping) -> None:
