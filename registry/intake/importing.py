@@ -70,9 +70,8 @@ def take_table(actor: User, saved: Saved, text: str) -> Report:
             report = _report(table, plan)
             _refuse(report)
             _write(actor, saved, plan, sealed)
-    except BaseException:
+    finally:  # when nothing was written, or somebody else registered one of them meanwhile
         subjects.unseal(sealed.values())
-        raise
     return Report(report.rows, 0, [], report.counts, applied=True)
 
 
@@ -101,17 +100,10 @@ def _rest(one: sheet.Found) -> Mapping[str, str]:
 
 
 def _seal(saved: Saved, plan: Plan) -> dict[str, subjects.Sealed]:
-    """Everybody who is new, in the vault; all of them out of it again when one fails."""
+    """Everybody who is new, in the vault, by code."""
     issuer = saved.spec["participant"].get("issuer", "")
-    sealed: dict[str, subjects.Sealed] = {}
-    try:
-        for person in plan.people:
-            if person.participant is None:
-                sealed[person.code] = subjects.seal(saved.dataset, saved.site, person.patient_id, issuer, **person.said)
-    except BaseException:
-        subjects.unseal(sealed.values())
-        raise
-    return sealed
+    new = [{"patient_id": person.patient_id, "issuer": issuer, **person.said} for person in plan.people if person.participant is None]
+    return {one.code: one for one in subjects.seal_all(saved.dataset, saved.site, new)}
 
 
 def _write(actor: User, saved: Saved, plan: Plan, sealed: Mapping[str, subjects.Sealed]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import secrets
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -28,6 +28,7 @@ LABEL_LENGTH = 8
 YEARS_SEARCHED = 100
 VISIT_LABEL = re.compile(r"[a-z0-9]{1,32}")
 MAX_TEXT = 200
+AT_ONCE = 5000  # SQLite takes 32,766 parameters in a statement
 
 
 def register(dataset: Dataset, site: Site, patient_id: str, issuer: str = "", sex: str = "", birth_year_band: str = "") -> Participant:
@@ -60,16 +61,30 @@ def seal(dataset: Dataset, site: Site, patient_id: str, issuer: str = "", sex: s
 
     Where somebody is registered already and their half in the vault is missing, it is put back before the refusal: only now is the identifier at hand.
     """
+    told = {"patient_id": patient_id, "issuer": issuer, "sex": sex, "birth_year_band": birth_year_band}
+    return seal_all(dataset, site, [told])[0]
+
+
+def seal_all(dataset: Dataset, site: Site, people: Sequence[Mapping[str, str]]) -> list[Sealed]:
+    """The first half for many, all or none. Raises as `seal`."""
+    sealed = [_checked(dataset, site, **person) for person in people]
+    try:
+        vault.seal_all((one.link, site.code, person.get("issuer", ""), person["patient_id"]) for one, person in zip(sealed, people, strict=True))
+    except BaseException:
+        unseal(sealed)
+        raise
+    return sealed
+
+
+def _checked(dataset: Dataset, site: Site, patient_id: str, issuer: str = "", sex: str = "", birth_year_band: str = "") -> Sealed:
     plausible(patient_id, issuer, sex, birth_year_band)
     code = keys.code_key(dataset).code(site.code, issuer, patient_id)
     known = Participant.objects.filter(dataset=dataset, code=code).first()
-    if known is not None:
-        if known.state == "active" and known.link is not None and not vault.whole(known.link):
-            vault.seal(known.link, site.code, issuer, patient_id)
-        raise _registered()
-    link = uuid.uuid4()
-    vault.seal(link, site.code, issuer, patient_id)
-    return Sealed(dataset, site, code, sex, birth_year_band, link)
+    if known is None:
+        return Sealed(dataset, site, code, sex, birth_year_band, uuid.uuid4())
+    if known.state == "active" and known.link is not None and not vault.whole(known.link):
+        vault.seal(known.link, site.code, issuer, patient_id)
+    raise _registered()
 
 
 def enter(sealed: Sealed) -> Participant:
@@ -87,9 +102,10 @@ def enter(sealed: Sealed) -> Participant:
 
 def unseal(sealed: Iterable[Sealed]) -> None:
     """Takes out of the vault again whoever did not come to the registry after all."""
-    links = {one.link for one in sealed}
-    for link in links - set(Participant.objects.filter(link__in=links).values_list("link", flat=True)):
-        vault.erase(link)
+    links = [one.link for one in sealed]
+    for start in range(0, len(links), AT_ONCE):
+        some = set(links[start : start + AT_ONCE])
+        vault.erase_all(some - set(Participant.objects.filter(link__in=some).values_list("link", flat=True)))
 
 
 def _registered() -> Conflict:
@@ -190,6 +206,5 @@ def finish_forgetting() -> dict[str, int]:
     """
     gone = [forget(participant) for participant in Participant.objects.filter(state="withdrawn", link__isnull=False)]
     orphans = vault.orphans()
-    for link in orphans:
-        vault.erase(link)
+    vault.erase_all(orphans)
     return {"forgotten": sum(gone), "orphans": len(orphans), "unsealed": len(vault.unsealed())}

@@ -211,6 +211,32 @@ def test_what_cannot_be_recorded_is_not_done_and_leaves_nobody_in_the_vault(hous
     assert importing.take_table(house.contributor, msbase, tables.text(tables.msbase(4))).applied
 
 
+def test_what_changes_between_looking_and_writing_is_seen(house: Any, msbase: Mapping, monkeypatch: Any, world: Any) -> None:
+    """Somebody leaves, or is registered by another, after the table was planned and before it is written."""
+    rows, seal = tables.msbase(8), importing._seal
+    known = house.person(patient_id=rows[0]["pcode"])
+
+    def leave(*args: Any) -> Any:
+        Participant.objects.filter(pk=known.pk).update(state="withdrawn")
+        return seal(*args)
+
+    def register(*args: Any) -> Any:
+        sealed = seal(*args)
+        world.participant(house.dataset, house.site, rows[4]["pcode"])
+        return sealed
+
+    monkeypatch.setattr(importing, "_seal", leave)
+    with pytest.raises(Invalid) as refused:
+        importing.take_table(house.contributor, msbase, tables.text(rows))
+    assert [error["rule"] for error in refused.value.errors] == ["participant_gone"] * 4
+    assert not Visit.objects.exists() and SourceIdentifier.objects.count() == 1
+    Participant.objects.filter(pk=known.pk).update(state="active")
+    monkeypatch.setattr(importing, "_seal", register)
+    assert importing.take_table(house.contributor, msbase, tables.text(rows)).counts["participants"]["new"] == 0
+    assert (Participant.objects.count(), SourceIdentifier.objects.count(), Visit.objects.count()) == (2, 2, 8)
+    assert all(vault.whole(one.link) for one in Participant.objects.all() if one.link)
+
+
 @pytest.mark.parametrize(
     ("change", "place"),
     [
