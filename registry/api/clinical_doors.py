@@ -6,6 +6,7 @@ from typing import Any
 
 from django.http import Http404
 from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiResponse
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -13,6 +14,7 @@ from registry.access import queries
 from registry.accounts.models import Site
 from registry.api import clinical_shapes as shapes
 from registry.api.doors import Door, Pages, find, told
+from registry.api.shapes import Problem
 from registry.clinical import actions, dictionary, privacy
 from registry.clinical import queries as clinical
 from registry.intake import importing
@@ -50,7 +52,13 @@ class MappingsDoor(Door):
 
 
 class TablesDoor(Door):
-    @told(shapes.TableReport, request=shapes.NewTable, summary="Try a site's clinical table, or take it: all or none", tags=["clinical"])
+    @told(
+        shapes.TableReport,
+        request=shapes.NewTable,
+        summary="Try a site's clinical table, or take it: all or none",
+        also={code: OpenApiResponse(Problem) for code in (413, 422)},
+        tags=["clinical"],
+    )
     def post(self, request: Request) -> Response:
         given = self.body(shapes.NewTable)
         by = {"dataset__slug": given["dataset"], "site__code": given["site"], "name": given["mapping"]}

@@ -167,20 +167,18 @@ def _in_order(first: str, last: str, reason: str) -> Callable[[Values], Wrong]:
 
 
 def _months_fit_years(values: Values) -> Wrong:
-    months, years = values.get("age_months"), values.get("age_years")
-    both = isinstance(months, int | float) and isinstance(years, int | float)
-    return ("age_months", "does not agree with the age in years") if both and months // 12 != years else None
+    months, years = derived.number(values, "age_months"), derived.number(values, "age_years")
+    return ("age_months", "does not agree with the age in years") if months is not None and years is not None and months // 12 != years else None
 
 
 def _atc_with_year(values: Values) -> Wrong:
-    alone = values.get("atc") is not None and values["atc"] not in load()["missing"] and not isinstance(values.get("atc_year"), int | float)
+    alone = values.get("atc") not in (None, *load()["missing"]) and derived.number(values, "atc_year") is None
     return ("atc_year", "is missing beside an ATC code: codes change with the years") if alone else None
 
 
 def _cvs_within_assessed(values: Values) -> Wrong:
-    some, all_ = values.get("cvs_count"), values.get("cvs_assessed")
-    both = isinstance(some, int | float) and isinstance(all_, int | float)
-    return ("cvs_count", "is more than the lesions looked at") if both and some > all_ else None
+    some, assessed = derived.number(values, "cvs_count"), derived.number(values, "cvs_assessed")
+    return ("cvs_count", "is more than the lesions looked at") if some is not None and assessed is not None and some > assessed else None
 
 
 # rule of dictionary.json -> what it says of values whose fields are each right: the field at fault and why

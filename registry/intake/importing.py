@@ -17,11 +17,11 @@ from django.utils import timezone
 from registry.access import policy
 from registry.accounts.models import User
 from registry.audit import actions as audit
-from registry.clinical import dictionary, mapping, sheet
+from registry.clinical import dictionary, mapping, reading, sheet
 from registry.clinical.models import ClinicalRecord
 from registry.clinical.models import Mapping as Saved
 from registry.intake import matching, planning
-from registry.intake.planning import Person, Plan
+from registry.intake.planned import AT_ONCE, Person, Plan
 from registry.rules import Conflict, Invalid
 from registry.subjects import actions as subjects
 from registry.subjects.models import Participant, Visit
@@ -75,12 +75,12 @@ def take_table(actor: User, saved: Saved, text: str) -> Report:
     return Report(report.rows, 0, [], report.counts, applied=True)
 
 
-def _read(actor: User, saved: Saved, text: str) -> tuple[sheet.Sheet, list[mapping.Piece]]:
+def _read(actor: User, saved: Saved, text: str) -> tuple[sheet.Sheet, list[reading.Piece]]:
     policy.require_in(actor, "register", saved.dataset, saved.site)
     if len(text) > LARGEST:
         raise Invalid("table_too_large", "A table has at most 32 MiB.", "Send it in parts.")
     mapping.check(saved.spec)  # the dictionary may have moved on since it was saved
-    return mapping.read(saved.spec, text, timezone.now().date())
+    return reading.read(saved.spec, text, timezone.now().date())
 
 
 def _report(table: sheet.Sheet, plan: Plan) -> Report:
@@ -118,8 +118,8 @@ def _write(actor: User, saved: Saved, plan: Plan, sealed: Mapping[str, subjects.
             moved.append(one)
         if person.participant is None or person.new_visits or person.fill or records:
             touched[one.pk] = (one, records)
-    for start in range(0, len(moved), planning.AT_ONCE):
-        matching.go_on_with(matching.waiting_for(moved[start : start + planning.AT_ONCE]))
+    for start in range(0, len(moved), AT_ONCE):
+        matching.go_on_with(matching.waiting_for(moved[start : start + AT_ONCE]))
     for one, records in touched.values():
         audit.write(actor, "clinical.import", f"participant:{one.pk}", dataset=saved.dataset, records=records, mapping=str(saved.pk))
     audit.write(actor, "table.import", f"mapping:{saved.pk}", dataset=saved.dataset, site=saved.site.code, participants=len(touched), changes=plan.counts())

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any
 
@@ -17,14 +16,15 @@ from registry.access import policy
 from registry.accounts import keys
 from registry.accounts.models import Dataset, Site, User
 from registry.clinical import dictionary, partial
-from registry.clinical.mapping import Piece, Record, Spec
+from registry.clinical.mapping import Spec
 from registry.clinical.models import ClinicalRecord
+from registry.clinical.reading import Piece, Record
 from registry.clinical.sheet import Found
+from registry.intake.planned import Person, Plan, Seen, Write, chunks, what_is_there
 from registry.rules import Invalid
 from registry.subjects import actions as subjects
 from registry.subjects.models import Participant, Visit
 
-AT_ONCE = 5000
 ADVICE = {
     "unknown_participant": "Register the person first, or let the mapping register (`participant.register`).",
     "participant_gone": "Take the person's rows out of the file.",
@@ -42,68 +42,6 @@ ADVICE = {
     "no_day_zero": "Add the person's first visit with its date; days are counted from it.",
     "row_twice": "Keep one of the two rows.",
 }
-
-
-@dataclass(frozen=True)
-class Seen:
-    """A visit that is there (`visit`) or will be (`day`, `code`)."""
-
-    label: str
-    day: int
-    code: str
-    visit: Visit | None = None
-
-
-@dataclass
-class Write:
-    """One record to be written, or one that stands already (`changed` False)."""
-
-    label: str
-    instrument: str
-    number: int
-    values: dict[str, Any]
-    old: ClinicalRecord | None
-    changed: bool
-
-
-@dataclass
-class Person:
-    """What a table says about one person, and what follows for the registry."""
-
-    code: str
-    patient_id: str
-    row: int
-    participant: Participant | None = None
-    said: dict[str, str] = field(default_factory=dict)
-    fill: dict[str, str] = field(default_factory=dict)
-    visits: dict[str, Seen] = field(default_factory=dict)
-    writes: dict[tuple[str, str, int], tuple[Write, int]] = field(default_factory=dict)
-
-    @property
-    def new_visits(self) -> list[Seen]:
-        return [one for one in self.visits.values() if one.visit is None]
-
-
-@dataclass
-class Plan:
-    """Everybody whom the table names, and every reason why it may not be taken."""
-
-    people: list[Person]
-    found: list[Found]
-
-    def counts(self) -> dict[str, dict[str, int]]:
-        """What would be new, changed or the same."""
-        writes = [write for person in self.people for write, _ in person.writes.values()]
-        new = sum(one.old is None for one in writes)
-        changed = sum(one.old is not None and one.changed for one in writes)
-        fresh = sum(person.participant is None for person in self.people)
-        filled = sum(bool(person.fill) for person in self.people)
-        added = sum(len(person.new_visits) for person in self.people)
-        return {
-            "participants": {"new": fresh, "changed": filled, "same": len(self.people) - fresh - filled},
-            "visits": {"new": added, "changed": 0, "same": sum(len(person.visits) for person in self.people) - added},
-            "records": {"new": new, "changed": changed, "same": len(writes) - new - changed},
-        }
 
 
 def plan(actor: User, dataset: Dataset, site: Site, spec: Spec, pieces: Sequence[Piece]) -> Plan:
@@ -128,11 +66,9 @@ class _Planning:
         for piece in pieces:
             grouped[self.key.code(self.site.code, issuer, piece.who)].append(piece)
         codes = sorted(grouped)
-        known = {
-            one.code: one for chunk in _chunks(codes) for one in Participant.objects.filter(dataset=self.dataset, code__in=chunk).select_related("dataset")
-        }
+        known = {one.code: one for chunk in chunks(codes) for one in Participant.objects.filter(dataset=self.dataset, code__in=chunk).select_related("dataset")}
         mine = set(policy.participants(self.actor, "contribute").filter(dataset=self.dataset).values_list("pk", flat=True))
-        visits, records = _what_is_there([one.pk for one in known.values()])
+        visits, records = what_is_there([one.pk for one in known.values()])
         people = []
         for code, rows in grouped.items():
             person = Person(code, rows[0].who, rows[0].row, known.get(code))
@@ -187,7 +123,7 @@ class _Planning:
     # --- when ----------------------------------------------------------------------------------------------------------------------------------------
 
     def _person(self, person: Person, rows: Sequence[Piece], there: Sequence[Visit], records: Mapping[Any, Sequence[ClinicalRecord]]) -> None:
-        person.visits = {visit.label: Seen(visit.label, visit.day or 0, visit.day_code, visit) for visit in there}
+        person.visits = {visit.label: Seen(visit.label, visit.day, visit.day_code, visit) for visit in there}
         zero = self._zero(person, rows, there)
         known = len(person.visits)
         for piece in sorted(rows, key=lambda piece: (piece.day.day if piece.day else date.max, piece.row)):
@@ -211,8 +147,8 @@ class _Planning:
         by_code = {visit.day_code: visit for visit in there}
         for day in days:
             visit = by_code.get(self.key.day_code(person.code, day))
-            if visit is not None:
-                return day - timedelta(days=visit.day or 0)
+            if visit is not None and visit.day is not None:
+                return day - timedelta(days=visit.day)
         dates = days or sorted(told.day for piece in rows for told in _dates(piece))
         if not dates:
             return None
@@ -328,19 +264,3 @@ class _Planning:
 
 def _dates(piece: Piece) -> Iterable[partial.Partial]:
     return [told for record in piece.records for name, value in record.values.items() if name.endswith("_date") and (told := partial.read(value))]
-
-
-def _chunks(items: Sequence[Any]) -> Iterable[Sequence[Any]]:
-    return (items[start : start + AT_ONCE] for start in range(0, len(items), AT_ONCE))
-
-
-def _what_is_there(people: Sequence[Any]) -> tuple[dict[Any, list[Visit]], dict[Any, list[ClinicalRecord]]]:
-    """Visits by participant, records by visit."""
-    visits: dict[Any, list[Visit]] = defaultdict(list)
-    records: dict[Any, list[ClinicalRecord]] = defaultdict(list)
-    for chunk in _chunks(people):
-        for visit in Visit.objects.filter(participant__in=chunk):
-            visits[visit.participant_id].append(visit)
-        for record in ClinicalRecord.objects.filter(visit__participant__in=chunk):
-            records[record.visit_id].append(record)
-    return visits, records

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from registry.clinical import dictionary, identifying, mapping, sheet
+from registry.clinical import dictionary, identifying, reading, sheet
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "clinical.md"
 HEAD = """# The clinical dictionary
@@ -60,7 +60,7 @@ def rules() -> list[str]:
     kinds = {
         "the table": sheet.ADVICE,
         "who must not be named": identifying.ADVICE,
-        "columns, dates, counts": mapping.ADVICE,
+        "columns, dates, counts": reading.ADVICE,
         "people and visits": planning.ADVICE,
         "values": {key: words for key, words in dictionary.ADVICE.items() if key not in ("instrument", "shape", "field", "number_once")},
     }

@@ -62,6 +62,26 @@ def test_treatment_codes_and_days() -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "values", "field"),
+    [
+        ("treatment", {"substance": "fingolimod", "atc": "L04AE01"}, "atc_year"),
+        ("treatment", {"substance": "fingolimod", "atc": "unknown"}, None),
+        ("treatment", {"substance": "other", "start_day": 0, "stop_day": -100, "start_precision": "year"}, None),  # 2019, and March 2019
+        ("treatment", {"substance": "other", "start_day": 0, "stop_day": -100, "start_precision": "month"}, "stop_day"),
+        ("history", {"onset_day": 0, "diagnosis_day": -1}, "diagnosis_day"),
+        ("history", {"onset_day": 0, "diagnosis_day": -30, "onset_precision": "month", "diagnosis_precision": "month"}, None),
+        ("history", {"onset_day": 0, "progression_day": -400}, "progression_day"),
+        ("mri", {"region": "brain", "cvs_count": 3, "cvs_assessed": 2}, "cvs_count"),
+        ("mri", {"region": "brain", "cvs_count": 2, "cvs_assessed": 2}, None),
+        ("demographics", {"age_months": 215, "age_years": 17}, None),
+        ("demographics", {"age_months": 215, "age_years": 18}, "age_months"),
+    ],
+)
+def test_values_that_do_not_go_together(name: str, values: dict[str, Any], field: str | None) -> None:
+    assert [fault.field for fault in dictionary.faults(name, values)] == ([f"values.{field}"] if field else [])
+
+
+@pytest.mark.parametrize(
     ("grades", "step"),
     [
         ([0] * 7, 0.0), ([1] + [0] * 6, 1.0), ([1, 1] + [0] * 5, 1.5), ([2] + [1] * 6, 2.0), ([2, 2] + [1] * 5, 2.5), ([3] + [1] * 6, 3.0),
