@@ -30,6 +30,8 @@ from client.records import (
     Request,
     Run,
     Study,
+    TableMapping,
+    TableReport,
     Upload,
     User,
     Visit,
@@ -95,6 +97,24 @@ class Registry:
 
     def add_clinical(self, records: Iterable[Item]) -> list[ClinicalRecord]:
         return [record(ClinicalRecord, row) for row in self.wire.post("/clinical-records", {"records": list(records)})["results"]]
+
+    def save_mapping(self, dataset: str, site: str, name: str, spec: Mapping[str, Any]) -> TableMapping:
+        """Say how a site's clinical table reads; the same again changes nothing."""
+        return record(TableMapping, self.wire.post("/mappings", {"dataset": dataset, "site": site, "name": name, "spec": dict(spec)}))
+
+    def mapping(self, dataset: str, site: str, name: str) -> TableMapping | None:
+        """The mapping that holds under this name, or None."""
+        found = [record(TableMapping, row) for row in self.rows("mappings", dataset=dataset, site=site, name=name)]
+        return max(found, key=lambda one: one.number, default=None)
+
+    def send_table(self, dataset: str, site: str, mapping: str, table: str, *, apply: bool = False) -> TableReport:
+        """Try a site's clinical table (CSV as text), or with `apply` take it: all or none. Raises Refused `table_faulty`, whose errors name row and column."""
+        body = {"dataset": dataset, "site": site, "mapping": mapping, "table": table, "apply": apply}
+        return record(TableReport, self.wire.post("/tables", body))
+
+    def clinical_tables(self, dataset: str) -> dict[str, str]:
+        """Participants, sessions and phenotype of one's site or dataset: path -> text of TSV and JSON."""
+        return {str(file["path"]): str(file["text"]) for file in self.wire.get(f"/datasets/{dataset}/clinical")["files"]}
 
     def open_upload(self, dataset: str, site: str) -> Upload:
         return record(Upload, self.wire.post("/uploads", {"dataset": dataset, "site": site}))

@@ -20,14 +20,14 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from client import package, said, upload
+from client import package, said, sheets, upload
 from client.api import Registry, sign_in, wait_for
 from client.desk import Desk, upload_key
 from client.errors import ClientError, Unreachable, Usage
 from client.records import Upload
 
-LISTS = ("datasets", "sites", "participants", "visits", "consents", "clinical-records", "uploads", "studies", "images", "releases", "requests", "entitlements",
-         "packages", "notices", "withdrawals", "dictionary", "audit/lines")  # fmt: skip
+LISTS = ("datasets", "sites", "participants", "visits", "consents", "clinical-records", "mappings", "uploads", "studies", "images", "releases", "requests",
+         "entitlements", "packages", "notices", "withdrawals", "dictionary", "audit/lines")  # fmt: skip
 
 
 class Bars:
@@ -133,6 +133,37 @@ class Command:
             return self.answer(rows)
         self.out.print(table(rows))
         return 0
+
+    def map(self) -> int:
+        """say how your site's clinical table reads"""
+        try:
+            spec = json.loads(sheets.text(Path(self.args.file)))
+        except ValueError:
+            raise Usage("not_json", "The mapping is not JSON.", "See docs/how-to/import-clinical-tables.md.") from None
+        saved = self.registry().save_mapping(self.args.dataset, self.args.site, self.args.name, spec)
+        return self.answer(saved, f"Saved as {saved.name}, number {saved.number}.")
+
+    def table(self) -> int:
+        """try a clinical table (CSV, REDCap export), or --apply it: all or none"""
+        registry, asked = self.registry(), self.args
+        text = sheets.text(Path(asked.file))
+        if asked.cut:
+            saved = registry.mapping(asked.dataset, asked.site, asked.mapping)
+            if saved is None:
+                raise Usage("no_mapping", "Your site has no mapping of this name in this dataset.", "Save one: myelin map --help")
+            text = sheets.cut(text, saved.spec)
+        report = registry.send_table(asked.dataset, asked.site, asked.mapping, text, apply=asked.apply)
+        lines = [f"row {f['row']}, {f['column']} ({f['rule']}): {f['reason']}. {f['advice']}" for f in report.faults]
+        done = "Taken" if report.applied else f"{report.faulty} thing(s) may not stand" if report.faulty else "Nothing is wrong; add --apply to take it"
+        changes = ", ".join(f"{what}: {counts(numbers)}" for what, numbers in report.changes.items())
+        self.answer(report, "\n".join([*lines, f"{done}. {report.rows} rows; {changes}."]))
+        return 1 if report.faulty else 0
+
+    def clinical(self) -> int:
+        """write participants, sessions and phenotype of your site or dataset"""
+        files = self.registry().clinical_tables(self.args.dataset)
+        sheets.lay_out(files, Path(self.args.out))
+        return self.answer({"files": sorted(files)}, f"{len(files)} files in {self.args.out}")
 
     def request(self) -> int:
         """ask for data: draft and submit a request, agree, or look at it"""
@@ -252,8 +283,25 @@ def parser() -> argparse.ArgumentParser:
     query.add_argument("filter", nargs="*", type=assignment, help="name=value, such as suffix=FLAIR grade=pass")
     query.add_argument("--dataset")
     query.add_argument("--limit", type=int, default=0)
+    add_tables(command)
     add_receiving(command)
     return top
+
+
+def add_tables(command: Callable[[str, Callable[[Command], int]], argparse.ArgumentParser]) -> None:
+    """The contributor's commands for clinical tables."""
+    how, take, give = command("map", Command.map), command("table", Command.table), command("clinical", Command.clinical)
+    how.add_argument("file", help="JSON: docs/how-to/import-clinical-tables.md")
+    how.add_argument("--name", required=True)
+    take.add_argument("file", help="CSV in UTF-8")
+    take.add_argument("--mapping", required=True, help="name of a mapping that was saved")
+    take.add_argument("--apply", action="store_true", help="write; without, it is a dry run")
+    take.add_argument("--cut", action="store_true", help="send only the columns that the mapping reads: the others never leave this desk")
+    for sub in (how, take, give):
+        sub.add_argument("--dataset", required=True)
+    for sub in (how, take):
+        sub.add_argument("--site", required=True)
+    give.add_argument("--out", default=".")
 
 
 def add_receiving(command: Callable[[str, Callable[[Command], int]], argparse.ArgumentParser]) -> None:

@@ -86,6 +86,29 @@ class ClinicalRecord:
 
 
 @dataclass(frozen=True)
+class TableMapping:
+    """How a site's table reads: the last `number` under a name holds."""
+
+    id: str
+    dataset: str
+    site: str
+    name: str
+    number: int = 1
+    spec: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TableReport:
+    """What taking a table would change, or changed (`applied`); each fault names row, column, rule, reason and advice."""
+
+    rows: int
+    applied: bool
+    faulty: int
+    faults: list[dict[str, Any]] = field(default_factory=list)
+    changes: dict[str, dict[str, int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Upload:
     """One hand-in: `state` receiving, received, sorting, sorted, done or failed; `files` and `studies` count by verdict and state."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import secrets
 import stat
+from collections.abc import Iterable
 from pathlib import Path
 
 from django.conf import settings
@@ -41,6 +42,19 @@ def private_folder(path: Path) -> Path:
 
 def make(path: Path) -> None:
     """A fresh 256-bit secret as 64 hexadecimal characters; an existing file stays as it is."""
+    make_all([path])
+
+
+def make_all(paths: Iterable[Path]) -> None:
+    """A fresh secret for each path, as `make`; their folders are synced once, when all are there."""
+    wanted = list(paths)
+    for path in wanted:
+        _make(path)
+    for folder in {path.parent for path in wanted}:
+        sync_folder(folder)
+
+
+def _make(path: Path) -> None:
     private_folder(path.parent)
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -54,7 +68,6 @@ def make(path: Path) -> None:
         pass
     finally:
         draft.unlink()
-    sync_folder(path.parent)
 
 
 def read(path: Path, what: str) -> bytes:

@@ -27,6 +27,8 @@ STATUS = {
     "cut_short": 400,
     "no_space": 507,
     "upload_too_large": 413,
+    "table_too_large": 413,
+    "table_faulty": 422,
     "package_dead": 410,
     "participant_withdrawn": 410,
     "review_gone": 410,

@@ -21,7 +21,6 @@ from registry.api.doors import ById, Door, FilesPerUser, find, find_all, told
 from registry.api.errors import LengthRequired, TooLarge
 from registry.api.parsers import Bytes
 from registry.clinical import actions as clinical
-from registry.clinical import dictionary
 from registry.clinical import queries as clinical_queries
 from registry.consent.models import ConsentEvent
 from registry.intake import actions
@@ -118,12 +117,6 @@ class ConsentsDoor(Door):
         found = find_all(people(self.asker), (row["participant"] for row in given), "consents.{}.participant")
         rows = [(found[row["participant"]], {key: value for key, value in row.items() if key != "participant"}) for row in given]
         return Response({"results": handing_shapes.ConsentShape(actions.record_consents(self.asker, rows), many=True).data}, status=201)
-
-
-class DictionaryDoor(Door):
-    @told(OpenApiTypes.OBJECT, summary="The clinical data dictionary", tags=["people"])
-    def get(self, request: Request) -> Response:
-        return Response(dictionary.load())
 
 
 class AnnotationsDoor(Door):

@@ -8,6 +8,7 @@ from rest_framework import serializers as s
 
 from registry.api import shapes
 from registry.api.shapes import BULK, Shape, Strict, words
+from registry.clinical import derived
 
 
 class NewParticipant(Strict):
@@ -105,9 +106,7 @@ class RecordShape(Shape):
     derived = s.SerializerMethodField()
 
     def get_derived(self, record: Any) -> dict[str, Any]:
-        from registry.clinical import dictionary
-
-        return dictionary.derive(record.instrument, record.values)
+        return derived.of_record(record.instrument, record.values)
 
 
 class NewUpload(Strict):

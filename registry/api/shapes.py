@@ -34,8 +34,14 @@ def words(**kwargs: Any) -> s.ListField:
 
 
 class FieldError(Shape):
+    """`row`, `column`, `rule` and `advice` are told of tables."""
+
     field = s.CharField()
     reason = s.CharField()
+    row = s.CharField(required=False)
+    column = s.CharField(required=False)
+    rule = s.CharField(required=False)
+    advice = s.CharField(required=False)
 
 
 class Problem(Shape):

@@ -9,6 +9,7 @@ from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSpli
 from rest_framework.permissions import AllowAny
 
 from registry.api import account_doors as who
+from registry.api import clinical_doors as clinical
 from registry.api import deciding_doors as deciding
 from registry.api import handing_doors as handing
 from registry.api import receiving_doors as receiving
@@ -37,7 +38,13 @@ v1: list[URLPattern] = [
     path("participants/<uuid:pk>/withdraw", handing.WithdrawDoor.as_view()),
     path("visits", handing.VisitsDoor.as_view()),
     path("consents", handing.ConsentsDoor.as_view()),
-    path("dictionary", handing.DictionaryDoor.as_view()),
+    path("dictionary", clinical.DictionaryDoor.as_view()),
+    path("forms/<slug:slug>", clinical.FormDoor.as_view()),
+    path("mappings", clinical.MappingsDoor.as_view()),
+    path("mappings/<uuid:pk>/table", clinical.MappedDoor.as_view()),
+    path("tables", clinical.TablesDoor.as_view()),
+    path("datasets/<slug:slug>/clinical", clinical.ClinicalDoor.as_view()),
+    path("datasets/<slug:slug>/privacy", clinical.PrivacyDoor.as_view()),
     path("clinical-records", handing.RecordsDoor.as_view()),
     path("annotations", handing.AnnotationsDoor.as_view()),
     path("uploads", handing.UploadsDoor.as_view()),

@@ -1,4 +1,4 @@
-"""Recording what was found at a visit: all or none, checked by the dictionary, the same record again replaces the old one."""
+"""Recording what was found at a visit: all or none, checked by the dictionary, the same record again replaces the old one. Saving how a site's tables read."""
 
 from __future__ import annotations
 
@@ -9,18 +9,17 @@ from datetime import date
 from typing import Any
 
 from django.db import transaction
+from django.utils import timezone
 
 from registry.access import policy
 from registry.accounts import keys
-from registry.accounts.models import User
+from registry.accounts.models import Dataset, Site, User
 from registry.audit import actions as audit
-from registry.clinical import dictionary
-from registry.clinical.models import ClinicalRecord
+from registry.clinical import dictionary, mapping, partial
+from registry.clinical.models import ClinicalRecord, Mapping
 from registry.rules import Invalid
 from registry.subjects import actions as subjects
 from registry.subjects.models import Participant, Visit
-
-DATE = re.compile(r"([0-9]{4})(?:-([0-9]{2})(?:-([0-9]{2}))?)?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -79,15 +78,13 @@ def _days(row: Row, n: int) -> dict[str, Any]:
 
 
 def _middle(text: object, field: str) -> tuple[date, str]:
-    """The day that a date of some precision stands for: itself, the middle of its month or of its year."""
-    found = DATE.fullmatch(text) if isinstance(text, str) else None
-    try:
-        if found is None:
-            raise ValueError
-        year, month, day = (int(part) if part else None for part in found.groups())
-        return date(year or 0, month or 7, day or (15 if month else 2)), "day" if day else "month" if month else "year"
-    except ValueError:
-        raise Invalid("invalid", "A date is no date.", "Write 2019-05-12, 2019-05 or 2019.", errors=[{"field": field, "reason": "is no date"}]) from None
+    """The day that a date of some precision stands for, and the precision. Raises Invalid for what is no date, and for the future."""
+    found = partial.read(text)
+    if found is None:
+        raise Invalid("invalid", "A date is no date.", "Write 2019-05-12, 2019-05 or 2019.", errors=[{"field": field, "reason": "is no date"}])
+    if found.first > timezone.now().date():
+        raise Invalid("invalid", "A date lies in the future.", "Check the date.", errors=[{"field": field, "reason": "lies in the future"}])
+    return found.day, found.precision
 
 
 def _since_zero(participant: Participant, day: date) -> int:
@@ -100,7 +97,7 @@ def _since_zero(participant: Participant, day: date) -> int:
 def _faults(row: Row) -> list[dictionary.Fault]:
     found = dictionary.faults(row.instrument, row.values)
     if not found and not dictionary.instrument(row.instrument)["repeats"] and row.number != 1:
-        found = [dictionary.Fault("number", "must be 1: this instrument is recorded once at a visit")]
+        found = [dictionary.Fault("number", "must be 1: this instrument is recorded once at a visit", "number_once")]
     return found
 
 
@@ -112,3 +109,22 @@ def _write(actor: User, row: Row) -> ClinicalRecord:
         defaults={"values": row.values, "dictionary": dictionary.version(), "recorded_by": actor.email},
     )
     return written
+
+
+def save_mapping(actor: User, dataset: Dataset, site: Site, name: str, spec: dict[str, Any]) -> Mapping:
+    """Keep how a site's table reads, under a name; the same again changes nothing, another becomes the next number. Raises Denied, Invalid."""
+    policy.require_in(actor, "register", dataset, site)
+    mapping.check(spec)
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,39}", name):
+        raise Invalid("mapping", "A mapping's name has small letters, digits, - and _, at most 40.", "Call it for instance msbase.")
+    if not dataset.sites.filter(pk=site.pk).exists():
+        raise Invalid("site_not_in_dataset", "This site does not hand in to this dataset.", "Ask the administrator to add it.")
+    with transaction.atomic():
+        list(Dataset.objects.select_for_update().filter(pk=dataset.pk))
+        last = Mapping.objects.filter(dataset=dataset, site=site, name=name).first()
+        if last is not None and last.spec == spec:
+            return last
+        saved = Mapping(dataset=dataset, site=site, name=name, number=last.number + 1 if last else 1, spec=spec, saved_by=actor.email)
+        saved.save()
+        audit.write(actor, "mapping.save", f"mapping:{saved.pk}", dataset=dataset, site=site.code, number=saved.number)
+    return saved

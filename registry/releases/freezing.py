@@ -96,7 +96,9 @@ def _history(release: Release) -> list[tuple[str, date, str]]:
 
 def _facts(person: Participant, images: Sequence[Image]) -> dict[str, Any]:
     visits = list(Visit.objects.filter(pk__in={image.visit_id for image in images}))
-    return tree.facts(person, visits, list(ClinicalRecord.objects.filter(visit__in=visits)), images)
+    known = list(ClinicalRecord.objects.filter(visit__participant=person).select_related("visit"))
+    chosen = {visit.pk for visit in visits}
+    return tree.facts(person, visits, [record for record in known if record.visit_id in chosen], images, known)
 
 
 def _row(release: Release, entry: Entry) -> ReleaseFile:

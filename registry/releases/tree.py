@@ -20,13 +20,14 @@ from bidstree import dataset, tables
 from bidstree.names import EDITION
 from pipeline.outcome import versions
 from registry.accounts.models import Dataset
-from registry.clinical import dictionary
+from registry.clinical import derived, dictionary
 from registry.clinical.models import ClinicalRecord
 from registry.imaging import store
 from registry.imaging.models import Image
 from registry.releases.sealing import Part, canonical
 from registry.subjects.models import Participant, Visit
 
+FIRST = "myelin-clinical-1"  # the dictionary of releases that do not say which
 BANDS = {"birth_year_band": {"Description": "Five-year band of the year of birth."}}
 README = """{name}
 
@@ -60,19 +61,31 @@ def _entry(path: str, text: bytes, participant: Participant | None = None) -> En
     return Entry(path, participant, hashlib.sha256(text).hexdigest(), len(text), text)
 
 
-def facts(participant: Participant, visits: Sequence[Visit], records: Sequence[ClinicalRecord], images: Sequence[Image] = ()) -> dict[str, Any]:
-    """All that tables say about one participant at this moment. Only visits and images named here are told."""
+def facts(
+    participant: Participant,
+    visits: Sequence[Visit],
+    records: Sequence[ClinicalRecord],
+    images: Sequence[Image] = (),
+    known: Sequence[ClinicalRecord] = (),
+) -> dict[str, Any]:
+    """All that tables say about one participant at this moment. Only visits and images named here are told.
+
+    `known`: all records of the participant, with their visits; what is derived looks at other visits too (an onset is told once, a progression takes two).
+    """
     sessions = {visit.pk: f"ses-{visit.label}" for visit in visits}
     phenotype: dict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
     for record in records:
         row = phenotype[record.instrument].setdefault(sessions[record.visit_id], {})
         row |= {"participant_id": f"sub-{participant.label}", "session_id": sessions[record.visit_id]}
         row |= dictionary.row(record.instrument, record.values, record.number)
+    for visit, told in _derived(visits, known or records):
+        phenotype[dictionary.DERIVED][sessions[visit.pk]] = {"participant_id": f"sub-{participant.label}", "session_id": sessions[visit.pk], **told}
     return {
         "label": participant.label,
         "sex": participant.sex or None,
         "birth_year_band": participant.birth_year_band or None,
-        "sessions": [{"session_id": f"ses-{visit.label}", "day": visit.day} | _age(visit, images) for visit in visits],
+        **_constant(known or records),
+        "sessions": [{"session_id": f"ses-{visit.label}", "day": visit.day} | _age(visit, records, images) for visit in visits],
         "scans": sorted((_scan(image) for image in images if image.bids_path.startswith("sub-")), key=lambda row: str(row["filename"])),
         "phenotype": {name: [rows[session] for session in sorted(rows)] for name, rows in phenotype.items()},
         "most": {record.instrument: max(other.number for other in records if other.instrument == record.instrument) for record in records},
@@ -96,40 +109,69 @@ def _scan(image: Image) -> dict[str, Any]:
     return {"filename": image.bids_path, "quality": image.grade, "deface": image.deface_verdict, "conversion": image.conversion_verdict or None}
 
 
-def _age(visit: Visit, images: Sequence[Image]) -> dict[str, Any]:
-    """The age at a visit, where its images tell it."""
+def _constant(known: Sequence[ClinicalRecord]) -> dict[str, Any]:
+    """What the participants table says beyond sex and band: as recorded first, and only what is recorded."""
+    told: dict[str, Any] = {}
+    for record in sorted((one for one in known if one.instrument == "demographics"), key=lambda one: one.visit.day or 0):
+        values = dictionary.row("demographics", record.values)
+        told = {name: values[name] for name in ("handedness", "group") if values[name] is not None} | told
+    return told
+
+
+def _derived(visits: Sequence[Visit], known: Sequence[ClinicalRecord]) -> list[tuple[Visit, dict[str, Any]]]:
+    """What follows from all that is known, at each of these visits of which something can be told."""
+    seen = [derived.Seen(record.visit.day, record.instrument, record.values) for record in known if record.visit.day is not None]
+    told = derived.of_person([visit.day for visit in visits if visit.day is not None], seen)
+    return [(visit, told[visit.day]) for visit in visits if visit.day in told]
+
+
+def _age(visit: Visit, records: Sequence[ClinicalRecord], images: Sequence[Image]) -> dict[str, Any]:
+    """The age at a visit in years, where its demographic record or its images tell it; a child's from the months."""
+    for record in records:
+        if record.visit_id == visit.pk and record.instrument == "demographics":
+            months, years = (derived.number(record.values, name) for name in ("age_months", "age_years"))
+            if months is not None or years is not None:
+                return {"age": months / 12 if months is not None else years}
     told = [image.provenance["deid"]["age"] for image in images if image.visit_id == visit.pk and "age" in (image.provenance.get("deid") or {})]
     return {"age": told[0]} if told else {}
 
 
 def shared(header: Mapping[str, Any], everybody: Sequence[Mapping[str, Any]], derivatives: Iterable[str] = ()) -> list[Entry]:
     """The files that are of all: description, README, participants, phenotype. `header`: what `header_of` gave when the release was frozen."""
-    rows = [
-        {"participant_id": f"sub-{told['label']}", "species": "homo sapiens"} | {key: told[key] for key in ("sex", "birth_year_band")} for told in everybody
-    ]
+    keys = ("sex", "birth_year_band", "handedness", "group")
+    rows = [{"participant_id": f"sub-{told['label']}", "species": "homo sapiens"} | {key: told[key] for key in keys if key in told} for told in everybody]
     entries = [
         _entry("dataset_description.json", dataset.dump(_description(header)).encode()),
         _entry("README", _readme(header).encode()),
         *([_entry("CHANGES", header["changes"].encode())] if header.get("changes") else []),
-        *_table("participants", tables.participants(rows, BANDS)),
+        *_table("participants", tables.participants(rows, BANDS | _explained(header.get("dictionary", FIRST)))),
     ]
-    entries += _phenotype(everybody)
+    entries += _phenotype(everybody, header.get("dictionary", FIRST))
     for name in sorted(set(derivatives)):
         entries.append(_entry(f"derivatives/{name}/dataset_description.json", dataset.dump(_description(header, name)).encode()))
     return entries
 
 
-def _phenotype(everybody: Sequence[Mapping[str, Any]]) -> list[Entry]:
+def _explained(version: str) -> dict[str, Any]:
+    """What the dictionary says of the columns that the participants table takes from it."""
+    if "demographics" not in dictionary.names(version):
+        return {}
+    told = dictionary.sidecar("demographics", 1, version)
+    return {name: told[name] for name in ("handedness", "group")}
+
+
+def _phenotype(everybody: Sequence[Mapping[str, Any]], version: str) -> list[Entry]:
     """`phenotype/INSTRUMENT_VISIT.tsv`, one table per instrument and visit: BIDS (schema 1.2.7) allows one row per participant in a phenotype table.
 
-    Each table names its session in a column, so that the tables of an instrument can be laid under one another.
+    Each table names its session in a column, so that the tables of an instrument can be laid under one another. `version`: of the dictionary when the release
+    was made, so that an old release is described as it was.
     """
     entries: list[Entry] = []
-    for name in dictionary.names():
+    for name in dictionary.tables(version):
         found = [row for told in everybody for row in told["phenotype"].get(name, [])]
         most = max((told["most"].get(name, 1) for told in everybody), default=1)
         for session in sorted({row["session_id"] for row in found}):
-            table = tables.phenotype(name, [row for row in found if row["session_id"] == session], dictionary.sidecar(name, most))
+            table = tables.phenotype(name, [row for row in found if row["session_id"] == session], dictionary.sidecar(name, most, version))
             entries += _table(f"phenotype/{name}_{session.removeprefix('ses-')}", table)
     return entries
 
@@ -141,6 +183,7 @@ def _table(stem: str, table: tables.Table, participant: Participant | None = Non
 def header_of(source: Dataset, version: str, history: Iterable[tuple[str, date, str]] = ()) -> dict[str, str]:
     """What the dataset's own files say about it, frozen with the release. `history`: version, day and changes of each release so far, newest first."""
     told = {"name": source.name, "description": source.description, "licence": source.licence, "version": version, "slug": source.slug}
+    told["dictionary"] = dictionary.version()
     entries = [f"{number} {day.isoformat()}\n\n  - {' '.join(text.split()) or 'Images accepted since the release before.'}\n" for number, day, text in history]
     tools = versions()
     made = {name: tools[name] for name in ("myelin", "dcm2niix") if name in tools}

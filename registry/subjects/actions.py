@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 import secrets
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, timedelta
 
 from django.db import IntegrityError, transaction
@@ -25,7 +26,9 @@ from registry.subjects.models import BANDS, Participant, Visit
 ALPHABET = "bcdfghjkmnpqrstvwxz23456789"
 LABEL_LENGTH = 8
 YEARS_SEARCHED = 100
+VISIT_LABEL = re.compile(r"[a-z0-9]{1,32}")
 MAX_TEXT = 200
+AT_ONCE = 5000  # SQLite takes 32,766 parameters in a statement
 
 
 def register(dataset: Dataset, site: Site, patient_id: str, issuer: str = "", sex: str = "", birth_year_band: str = "") -> Participant:
@@ -33,29 +36,88 @@ def register(dataset: Dataset, site: Site, patient_id: str, issuer: str = "", se
 
     Raises Invalid for a placeholder, an unknown sex or band; Conflict when this identifier is registered in this dataset already.
     """
-    _plausible(patient_id, issuer, sex, birth_year_band)
+    sealed = seal(dataset, site, patient_id, issuer, sex, birth_year_band)
+    try:
+        return enter(sealed)
+    except BaseException:
+        unseal([sealed])
+        raise
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """Somebody whose identifier lies in the vault, and who is not in the registry yet."""
+
+    dataset: Dataset
+    site: Site
+    code: str
+    sex: str
+    birth_year_band: str
+    link: uuid.UUID
+
+
+def seal(dataset: Dataset, site: Site, patient_id: str, issuer: str = "", sex: str = "", birth_year_band: str = "") -> Sealed:
+    """The first half of registering: checked, and in the vault. Raises as `register`.
+
+    Where somebody is registered already and their half in the vault is missing, it is put back before the refusal: only now is the identifier at hand.
+    """
+    told = {"patient_id": patient_id, "issuer": issuer, "sex": sex, "birth_year_band": birth_year_band}
+    return seal_all(dataset, site, [told])[0]
+
+
+def seal_all(dataset: Dataset, site: Site, people: Sequence[Mapping[str, str]]) -> list[Sealed]:
+    """The first half for many, all or none. Raises as `seal`."""
+    sealed = [_checked(dataset, site, **person) for person in people]
+    try:
+        vault.seal_all((one.link, site.code, person.get("issuer", ""), person["patient_id"]) for one, person in zip(sealed, people, strict=True))
+    except BaseException:
+        unseal(sealed)
+        raise
+    return sealed
+
+
+def _checked(dataset: Dataset, site: Site, patient_id: str, issuer: str = "", sex: str = "", birth_year_band: str = "") -> Sealed:
+    plausible(patient_id, issuer, sex, birth_year_band)
     code = keys.code_key(dataset).code(site.code, issuer, patient_id)
-    if Participant.objects.filter(dataset=dataset, code=code).exists():
-        raise Conflict("already_registered", "This identifier is registered in this dataset already.", "Use the participant that exists.")
-    link = uuid.uuid4()
-    vault.seal(link, site.code, issuer, patient_id)
+    known = Participant.objects.filter(dataset=dataset, code=code).first()
+    if known is None:
+        return Sealed(dataset, site, code, sex, birth_year_band, uuid.uuid4())
+    if known.state == "active" and known.link is not None and not vault.whole(known.link):
+        vault.seal(known.link, site.code, issuer, patient_id)
+    raise _registered()
+
+
+def enter(sealed: Sealed) -> Participant:
+    """The second half: a participant who leads to what the vault holds. Raises Conflict `already_registered` when somebody was faster."""
+    fields = {name: getattr(sealed, name) for name in ("dataset", "site", "code", "sex", "birth_year_band", "link")}
     for _ in range(20):
-        fields = {"dataset": dataset, "site": site, "code": code, "sex": sex, "birth_year_band": birth_year_band, "link": link}
         try:
             with transaction.atomic():
                 return Participant.objects.create(label=_label(), **fields)
         except IntegrityError:
-            if Participant.objects.filter(dataset=dataset, code=code).exists():
+            if Participant.objects.filter(dataset=sealed.dataset, code=sealed.code).exists():
                 break
-    vault.erase(link)
-    raise Conflict("already_registered", "This identifier is registered in this dataset already.", "Use the participant that exists.")
+    raise _registered()
+
+
+def unseal(sealed: Iterable[Sealed]) -> None:
+    """Takes out of the vault again whoever did not come to the registry after all."""
+    links = [one.link for one in sealed]
+    for start in range(0, len(links), AT_ONCE):
+        some = set(links[start : start + AT_ONCE])
+        vault.erase_all(some - set(Participant.objects.filter(link__in=some).values_list("link", flat=True)))
+
+
+def _registered() -> Conflict:
+    return Conflict("already_registered", "This identifier is registered in this dataset already.", "Use the participant that exists.")
 
 
 def _label() -> str:
     return "".join(secrets.choice(ALPHABET) for _ in range(LABEL_LENGTH))
 
 
-def _plausible(patient_id: str, issuer: str, sex: str, band: str) -> None:
+def plausible(patient_id: str, issuer: str = "", sex: str = "", band: str = "") -> None:
+    """Raises Invalid for what names nobody, is too long, or is no sex or band."""
     if is_placeholder(patient_id):
         raise Invalid("placeholder_identifier", "This identifier is empty or a stand-in, so it names nobody.", "Give the identifier that stands in the scans.")
     if len(patient_id) > MAX_TEXT or len(issuer) > MAX_TEXT:
@@ -71,7 +133,7 @@ def add_visit(participant: Participant, label: str, day: date) -> Visit:
 
     Raises Invalid for a malformed label or a day more than a hundred years away, Conflict when label or day are taken.
     """
-    if not re.fullmatch(r"[a-z0-9]{1,32}", label):
+    if not VISIT_LABEL.fullmatch(label):
         raise Invalid("visit_label", "A visit's label has small letters and digits only, at most 32.", "Write for instance m00 or m12.")
     key = keys.code_key(participant.dataset)
     with transaction.atomic():
@@ -136,9 +198,13 @@ def forget(participant: Participant) -> bool:
 
 
 def finish_forgetting() -> dict[str, int]:
-    """What the tick does: finishes whatever half a registration or a withdrawal left behind."""
+    """What the tick and `manage.py reconcile` do: finish whatever half a registration or a withdrawal left behind.
+
+    `forgotten`: people who left and were still in the vault; `orphans`: vault rows of a registration that never came to the registry. Both are erased.
+    `unsealed`: active people whose half in the vault is gone (a vault restored from an older backup): only the site has the identifier, so they are counted
+    here, and registering them again puts it back. A key file without a row opens nothing and holds nothing: it may stay.
+    """
     gone = [forget(participant) for participant in Participant.objects.filter(state="withdrawn", link__isnull=False)]
     orphans = vault.orphans()
-    for link in orphans:
-        vault.erase(link)
-    return {"forgotten": sum(gone), "orphans": len(orphans)}
+    vault.erase_all(orphans)
+    return {"forgotten": sum(gone), "orphans": len(orphans), "unsealed": len(vault.unsealed())}

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import uuid
+from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
 
@@ -38,12 +39,27 @@ def person_hash(site: str, issuer: str, patient_id: str) -> str:
 
 def seal(link: uuid.UUID, site: str, issuer: str, patient_id: str) -> None:
     """Keeps the identifier: key file first, then the row (a key without a row opens nothing)."""
-    keyfiles.make(key_file(link))
+    seal_all([(link, site, issuer, patient_id)])
+
+
+def seal_all(people: Iterable[tuple[uuid.UUID, str, str, str]]) -> None:
+    """Keeps the identifiers (link, site, issuer, identifier) of many: all key files, then all rows in one statement for each thousand."""
+    told = list(people)
+    keyfiles.make_all(key_file(link) for link, *_ in told)
+    rows = [SourceIdentifier(link=link, sealed=_sealed(link, *who), person=person_hash(*who)) for link, *who in told]
+    SourceIdentifier.objects.bulk_create(rows, batch_size=1000, update_conflicts=True, unique_fields=["link"], update_fields=["sealed", "person"])
+
+
+def _sealed(link: uuid.UUID, site: str, issuer: str, patient_id: str) -> bytes:
     cipher = ChaCha20Poly1305(keyfiles.read(key_file(link), "participant"))
     nonce = os.urandom(12)
     text = json.dumps([site, issuer, patient_id]).encode("utf-8")
-    sealed = nonce + cipher.encrypt(nonce, text, link.bytes)
-    SourceIdentifier.objects.create(link=link, sealed=sealed, person=person_hash(site, issuer, patient_id))
+    return nonce + cipher.encrypt(nonce, text, link.bytes)
+
+
+def whole(link: uuid.UUID) -> bool:
+    """Whether both key file and row are there."""
+    return key_file(link).exists() and SourceIdentifier.objects.filter(link=link).exists()
 
 
 def unseal(link: uuid.UUID) -> tuple[str, str, str]:
@@ -62,11 +78,20 @@ def unseal(link: uuid.UUID) -> tuple[str, str, str]:
 
 def erase(link: uuid.UUID) -> None:
     """Forgets: the key file goes first, then the row, then what the database kept beside it. Idempotent."""
-    path = key_file(link)
-    if path.exists():
+    erase_all([link])
+
+
+def erase_all(links: Iterable[uuid.UUID]) -> None:
+    """Forgets many, as `erase`: all key files first."""
+    gone = list(links)
+    if not gone:
+        return
+    there = [path for path in map(key_file, gone) if path.exists()]
+    for path in there:
         path.unlink()
-        keyfiles.sync_folder(path.parent)
-    SourceIdentifier.objects.filter(link=link).delete()
+    for folder in {path.parent for path in there}:
+        keyfiles.sync_folder(folder)
+    SourceIdentifier.objects.filter(link__in=gone).delete()
     scrub()
 
 
@@ -88,3 +113,10 @@ def orphans(older_than_s: float = 3600.0) -> list[uuid.UUID]:
     before = timezone.now() - timedelta(seconds=older_than_s)
     links = set(SourceIdentifier.objects.filter(created_at__lt=before).values_list("link", flat=True))
     return sorted(links - set(Participant.objects.filter(link__in=links).values_list("link", flat=True)))
+
+
+def unsealed() -> list[uuid.UUID]:
+    """Links of active participants whose row or key file is missing."""
+    rows = set(SourceIdentifier.objects.values_list("link", flat=True))
+    links = Participant.objects.filter(state="active", link__isnull=False).values_list("link", flat=True)
+    return sorted(link for link in links if link not in rows or not key_file(link).exists())

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from datetime import date
+from importlib import import_module
 from typing import Any
 
 import pytest
+from django.db import connection
 
 from registry.audit.models import Line
-from registry.clinical import actions, dictionary, queries
+from registry.clinical import actions, derived, dictionary, queries
 from registry.clinical.models import ClinicalRecord
 from registry.rules import Denied, Invalid
 
-SYSTEMS = dict.fromkeys(dictionary.SYSTEMS, 0)
+SYSTEMS = dict.fromkeys(derived.SYSTEMS, 0)
 
 
 @pytest.mark.parametrize("total", [0, 1, 1.5, 6.5, 10])
@@ -46,7 +49,7 @@ def test_fields(values: dict[str, Any], field: str | None) -> None:
 def test_unknown_fields_and_instruments_are_refused_without_naming_them() -> None:
     (fault,) = dictionary.faults("edss", {"edss_total": 2, "patient_name": "Doe"})
     assert "Doe" not in fault.reason and "patient" not in fault.reason
-    assert dictionary.faults("mri", {})[0].field == "instrument"
+    assert dictionary.faults("pet", {})[0].field == "instrument"
     assert dictionary.faults("edss", [1])[0].field == "values"
 
 
@@ -59,6 +62,26 @@ def test_treatment_codes_and_days() -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "values", "field"),
+    [
+        ("treatment", {"substance": "fingolimod", "atc": "L04AE01"}, "atc_year"),
+        ("treatment", {"substance": "fingolimod", "atc": "unknown"}, None),
+        ("treatment", {"substance": "other", "start_day": 0, "stop_day": -100, "start_precision": "year"}, None),  # 2019, and March 2019
+        ("treatment", {"substance": "other", "start_day": 0, "stop_day": -100, "start_precision": "month"}, "stop_day"),
+        ("history", {"onset_day": 0, "diagnosis_day": -1}, "diagnosis_day"),
+        ("history", {"onset_day": 0, "diagnosis_day": -30, "onset_precision": "month", "diagnosis_precision": "month"}, None),
+        ("history", {"onset_day": 0, "progression_day": -400}, "progression_day"),
+        ("mri", {"region": "brain", "cvs_count": 3, "cvs_assessed": 2}, "cvs_count"),
+        ("mri", {"region": "brain", "cvs_count": 2, "cvs_assessed": 2}, None),
+        ("demographics", {"age_months": 215, "age_years": 17}, None),
+        ("demographics", {"age_months": 215, "age_years": 18}, "age_months"),
+    ],
+)
+def test_values_that_do_not_go_together(name: str, values: dict[str, Any], field: str | None) -> None:
+    assert [fault.field for fault in dictionary.faults(name, values)] == ([f"values.{field}"] if field else [])
+
+
+@pytest.mark.parametrize(
     ("grades", "step"),
     [
         ([0] * 7, 0.0), ([1] + [0] * 6, 1.0), ([1, 1] + [0] * 5, 1.5), ([2] + [1] * 6, 2.0), ([2, 2] + [1] * 5, 2.5), ([3] + [1] * 6, 3.0),
@@ -68,15 +91,15 @@ def test_treatment_codes_and_days() -> None:
     ],
 )  # fmt: skip
 def test_the_step_that_systems_imply(grades: list[int], step: float) -> None:
-    assert dictionary.functional_step(grades) == step
+    assert derived.functional_step(grades) == step
 
 
 def test_the_mismatch_is_computed_and_never_typed() -> None:
-    assert dictionary.derive("edss", {**SYSTEMS, "edss_total": 0}) == {"edss_fs_step": 0.0, "edss_fs_mismatch": 0}
-    assert dictionary.derive("edss", {**SYSTEMS, "edss_pyramidal": 3, "edss_total": 1})["edss_fs_mismatch"] == 1
-    assert dictionary.derive("edss", {**SYSTEMS, "edss_pyramidal": 3, "edss_total": 6})["edss_fs_mismatch"] == 0  # above 4 walking decides
-    assert dictionary.derive("edss", {**SYSTEMS, "edss_visual": 6, "edss_total": 4})["edss_fs_step"] == 4.0  # visual 6 counts as 4
-    assert dictionary.derive("edss", {"edss_total": 3}) == {} and dictionary.derive("edss", {**SYSTEMS, "edss_visual": "unknown", "edss_total": 3}) == {}
+    assert derived.of_record("edss", {**SYSTEMS, "edss_total": 0}) == {"edss_fs_step": 0.0, "edss_fs_mismatch": 0}
+    assert derived.of_record("edss", {**SYSTEMS, "edss_pyramidal": 3, "edss_total": 1})["edss_fs_mismatch"] == 1
+    assert derived.of_record("edss", {**SYSTEMS, "edss_pyramidal": 3, "edss_total": 6})["edss_fs_mismatch"] == 0  # above 4 walking decides
+    assert derived.of_record("edss", {**SYSTEMS, "edss_visual": 6, "edss_total": 4})["edss_fs_step"] == 4.0  # visual 6 counts as 4
+    assert derived.of_record("edss", {"edss_total": 3}) == {} and derived.of_record("edss", {**SYSTEMS, "edss_visual": "unknown", "edss_total": 3}) == {}
     assert dictionary.faults("edss", {"edss_total": 3, "edss_fs_mismatch": 0})
 
 
@@ -87,6 +110,57 @@ def test_every_column_that_goes_out_is_explained() -> None:
             assert set(dictionary.row(name, {}, number)) <= set(explained)
         assert all(column["Description"] for column in explained.values())
         assert all(field["privacy"] in ("none", "quasi", "sensitive") for field in dictionary.instrument(name)["fields"].values())
+
+
+def test_every_field_says_all_that_it_must() -> None:
+    words = dictionary.load()
+    for name in dictionary.names():
+        spec = dictionary.instrument(name)
+        assert spec["title"] and spec["description"] and set(spec["rules"]) <= set(dictionary.RULES) and ("key" in spec) == spec["repeats"]
+        assert set(spec.get("key", ())) <= set(spec["fields"])
+        for key, field in spec["fields"].items():
+            assert field["label"] and field["description"] and field["type"] in dictionary.CHECKS and field["privacy"] in words["privacy"], key
+            # A code of a standard stands only where it was looked up in the list named beside it; none was, so none is guessed.
+            assert not field["code"] or field["code_list"]
+            assert not set(field.get("levels", {})) & set(words["missing"])
+            assert not key.endswith("_date") and field["privacy"] not in ("direct", "free")
+    assert all(field["version"] and field["description"] for field in words["derived"].values())
+    assert not set(words["derived"]) & {key for name in dictionary.names() for key in dictionary.instrument(name)["fields"]}
+    assert set(dictionary.RULES) <= set(dictionary.ADVICE)
+
+
+def test_forms_come_from_the_dictionary() -> None:
+    asked = {field["name"]: field for field in dictionary.form("treatment")}
+    assert list(asked) == list(dictionary.instrument("treatment")["fields"])
+    assert asked["substance"]["input"] == "select" and asked["substance"]["required"] and asked["substance"]["choices"][-1] == ["other", "another"]
+    assert asked["dose"]["choices"] == [[code, words] for code, words in dictionary.load()["missing"].items()] and asked["dose"]["unit"] == "mg"
+    assert asked["start_day"]["date"] == "start_date" and asked["atc"]["input"] == "text" and "date" not in asked["dose"]
+    assert {field["name"]: field for field in dictionary.form("edss")}["edss_total"]["step"] == 0.5
+
+
+def test_an_older_release_is_described_as_it_was() -> None:
+    first = "myelin-clinical-1"
+    assert set(dictionary.tables(first)) == {"edss", "course", "treatment", "relapse"} and dictionary.DERIVED in dictionary.tables()
+    assert "disease_duration" in dictionary.sidecar("course", 1, first) and "disease_duration" not in dictionary.sidecar("course")
+    with pytest.raises(KeyError):
+        dictionary.load("myelin-clinical-0")
+
+
+@pytest.mark.django_db(databases="__all__")
+def test_what_course_kept_of_the_beginning_goes_to_history(house: Any) -> None:
+    from django.apps import apps
+
+    visit = house.visit(house.person())
+    record = actions.record(house.contributor, [actions.Row(visit, "course", {"course": "RRMS"})])[0]
+    table = ClinicalRecord._meta.db_table
+    old = {"course": "RRMS", "criteria": "McDonald2017", "disease_duration": 400, "onset_age_band": "20-29"}
+    with connection.cursor() as cursor:
+        cursor.execute(f'UPDATE {table} SET "values" = %s WHERE instrument = %s', [json.dumps(old), "course"])
+    import_module("registry.clinical.migrations.0003_history").to_history(apps, None)
+    record.refresh_from_db()
+    assert record.values == {"course": "RRMS"}
+    told = {"criteria": "McDonald2017", "onset_age_band": "20-29", "onset_day": -400, "onset_precision": "year"}
+    assert ClinicalRecord.objects.get(instrument="history").values == told
 
 
 @pytest.mark.django_db(databases="__all__")
@@ -119,7 +193,17 @@ def test_the_databases_door_asks_the_dictionary_too(house: Any) -> None:
     visit = house.visit(house.person())
     with pytest.raises(ValueError, match="edss_total"):
         ClinicalRecord.objects.create(visit=visit, instrument="edss", values={"edss_total": 99}, dictionary="x", recorded_by="x")
-    assert ClinicalRecord.objects.create(visit=visit, instrument="edss", values={"edss_total": 9}, dictionary="x", recorded_by="x")
+    kept = ClinicalRecord.objects.create(visit=visit, instrument="edss", values={"edss_total": 9}, dictionary="x", recorded_by="x")
+    wrong, right = (ClinicalRecord(visit=visit, instrument="sdmt", values={"correct": n}, dictionary="x", recorded_by="x") for n in (400, 40))
+    with pytest.raises(ValueError, match="correct"):
+        ClinicalRecord.objects.bulk_create([wrong])
+    assert ClinicalRecord.objects.bulk_create([right])
+    kept.values = {"edss_total": 99}
+    with pytest.raises(ValueError, match="edss_total"):
+        ClinicalRecord.objects.bulk_update([kept], ["values"])
+    with pytest.raises(ValueError, match="one by one"):
+        ClinicalRecord.objects.update(values={})
+    assert ClinicalRecord.objects.update(recorded_by="y") == 2
 
 
 @pytest.mark.django_db(databases="__all__")
