@@ -14,6 +14,7 @@ from drf_spectacular.utils import OpenApiParameter
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from registry.access import actions as access
 from registry.access import policy, queries
 from registry.accounts.models import Site
 from registry.api import handing_shapes, receiving_shapes, shapes
@@ -23,7 +24,8 @@ from registry.api.parsers import Bytes
 from registry.clinical import actions as clinical
 from registry.clinical import dictionary
 from registry.clinical import queries as clinical_queries
-from registry.consent.models import ConsentEvent
+from registry.consent import queries as consent
+from registry.consent.models import ConsentEvent, ConsentTemplate
 from registry.intake import actions
 from registry.intake import queries as intake
 from registry.intake.models import Upload
@@ -106,6 +108,27 @@ class VisitsDoor(Door):
         return Response({"results": handing_shapes.VisitShape(made, many=True).data}, status=201)
 
 
+def consent_forms(asker: Any) -> QuerySet[ConsentTemplate]:
+    """The consent forms of datasets that one may know of: a form is handed to whoever is asked to sign it, so it is no secret."""
+    return consent.templates(queries.datasets(asker).values("pk"))
+
+
+class TemplatesDoor(Door):
+    scopes = {"POST": "decide"}
+
+    @told(handing_shapes.TemplateShape, many=True, filters=("dataset", "name", "language"), summary="Consent forms", tags=["people"])
+    def get(self, request: Request) -> Response:
+        names = {"dataset": "dataset__slug", "name": "name", "language": "language"}
+        rows = consent_forms(self.asker).filter(**{names[key]: value for key, value in self.asked(*names).items()})
+        return self.listing(rows, handing_shapes.TemplateShape)
+
+    @told(handing_shapes.TemplateShape, request=handing_shapes.NewTemplate, status=201, summary="Publish a version of a consent form", tags=["people"])
+    def post(self, request: Request) -> Response:
+        given = self.body(handing_shapes.NewTemplate)
+        dataset = find(queries.datasets(self.asker), slug=given.pop("dataset"))
+        return Response(handing_shapes.TemplateShape(access.publish_form(self.asker, dataset, **given)).data, status=201)
+
+
 class ConsentsDoor(Door):
     @told(handing_shapes.ConsentShape, many=True, filters=("participant",), summary="Consent events", tags=["people"])
     def get(self, request: Request) -> Response:
@@ -116,7 +139,8 @@ class ConsentsDoor(Door):
     def post(self, request: Request) -> Response:
         given = self.body(handing_shapes.NewConsents)["consents"]
         found = find_all(people(self.asker), (row["participant"] for row in given), "consents.{}.participant")
-        rows = [(found[row["participant"]], {key: value for key, value in row.items() if key != "participant"}) for row in given]
+        forms = find_all(consent_forms(self.asker), {row["template"] for row in given} - {None}, "consents.{}.template")
+        rows = [(found[row.pop("participant")], {**row, "template": forms.get(row["template"])}) for row in given]
         return Response({"results": handing_shapes.ConsentShape(actions.record_consents(self.asker, rows), many=True).data}, status=201)
 
 

@@ -35,8 +35,7 @@ GONE = frozenset({"package_dead", "participant_withdrawn"})
 
 def request_told(asker: Any, request: Request) -> dict[str, Any]:
     """A request as the asker may see it."""
-    plain = ("id", "title", "abstract", "purpose", "diseases", "commercial", "non_profit", "ai_training", "months", "promises", "country", "recipient_key")
-    row = {name: getattr(request, name) for name in (*plain, "state", "reason", "created_at")}
+    row = {name: getattr(request, name) for name in ("id", *access.ASKED, "state", "reason", "created_at")}
     row |= {"dataset": request.dataset.slug, "requester": request.requester.email, **releases.answers(asker, request)}
     return dict(receiving_shapes.RequestShape(row).data)
 

@@ -37,6 +37,7 @@ v1: list[URLPattern] = [
     path("participants/<uuid:pk>/withdraw", handing.WithdrawDoor.as_view()),
     path("visits", handing.VisitsDoor.as_view()),
     path("consents", handing.ConsentsDoor.as_view()),
+    path("consent-templates", handing.TemplatesDoor.as_view()),
     path("dictionary", handing.DictionaryDoor.as_view()),
     path("clinical-records", handing.RecordsDoor.as_view()),
     path("annotations", handing.AnnotationsDoor.as_view()),

@@ -54,7 +54,7 @@ def answers(asker: User, request: Request) -> dict[str, Any]:
     """
     blurred = access.summary(request)
     entitlement = Entitlement.objects.filter(request=request, user=request.requester_id, revoked_at=None).first()
-    told = {"entitlement": entitlement.pk if entitlement else None}
+    told = {"entitlement": entitlement.pk if entitlement else None, "obligations": access.obligations(request)}
     if decides(asker, request):
         return told | _exactly(asker, request)
     reasons = [{"code": row["code"], "reason": row["sentence"], "participants": row["count"]} for row in blurred["reasons"]]

@@ -28,7 +28,7 @@ from registry.consent.models import ConsentEvent
 from registry.subjects import actions as subjects
 from registry.subjects.models import Participant
 
-APPEND_ONLY = [("audit", "line"), ("consent", "consentevent")]
+APPEND_ONLY = [("audit", "line"), ("consent", "consentevent"), ("consent", "consenttemplate")]
 
 
 @pytest.fixture(scope="session")

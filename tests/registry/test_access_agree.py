@@ -44,14 +44,16 @@ class Dice(random.Random):
 def _consent(rng: Dice, who: Participant) -> None:
     """Zero to two events, of any kind the database takes; ends around today."""
     for number in range(1, rng.pick([2, 1, 2, 3])):
-        kind = rng.pick(["given", "given", "narrowed", "withdrawn", "expired"])
+        kind = rng.pick(["given", "given", "narrowed", "withdrawn", "expired", "lapsed_at_majority"])
         permission = rng.pick(["GRU", "HMB", *rules.PERMISSIONS]) if kind in ("given", "narrowed") else ""
         ConsentEvent.objects.create(
             participant=who, number=number, kind=kind, permission=permission, evidence_sha256=EVIDENCE if permission else "",
             modifiers=rng.sample(rules.MODIFIERS, rng.pick([0, 0, 1, 2])) if permission else [],
             diseases=["MONDO:0005301"] if permission == "DS" else [],
             countries=rng.pick([[], ["DK"], ["DK", "SE"]]) if permission else [],
-            commercial=rng.random() < 0.3, ai_training=rng.random() < 0.3,
+            legal_basis=rng.pick(["6.1.a", *rules.LEGAL_BASES]) if permission else "", transfer=rng.pick(["any", *rules.TRANSFERS]) if permission else "",
+            **{box: rng.random() < 0.3 for box in rules.BOXES},
+            **({"given_by": "parent", "assent": "given", "reconsent_due": rng.pick([NOW.date() + timedelta(days=1), NOW.date()])} if rng.odd(0.3) else {}),
             max_months=rng.pick([None, 6, 24]),
             valid_until=rng.pick([None, NOW.date(), NOW.date() - timedelta(days=1), NOW.date() + timedelta(days=1)]),
         )  # fmt: skip
@@ -64,8 +66,9 @@ def _request(rng: Dice, dataset: Dataset, by: User, decider: User, people: list[
     code = rng.pick(["HMB", *rules.PURPOSES])
     request = Request.objects.create(
         dataset=dataset, requester=by, title="t", abstract="a", purpose=code, diseases=["MONDO:0005301"] if code == "DS" or rng.odd(0.2) else [],
-        commercial=rng.odd(0.3), non_profit=not rng.odd(0.3), ai_training=rng.odd(0.3), country=rng.pick(["DK", "US"]),
-        months=rng.choice([6, 12]), promises=rng.sample(sorted(rules.PROMISES), rng.pick([4, 0, 2])), state=state, decided_by=decider, decided_at=NOW,
+        **{flag: rng.odd(0.3) for flag in policy.FLAGS if flag not in ("non_profit", "months")},
+        non_profit=not rng.odd(0.3), country=rng.pick(["DK", "US"]), team_countries=rng.pick([[], ["SE"], ["CH", "BR"]]),
+        months=rng.choice([6, 12]), promises=rng.sample(sorted(rules.ALL_PROMISES), rng.pick([5, 0, 2])), state=state, decided_by=decider, decided_at=NOW,
     )  # fmt: skip
     facts = list(ConsentFact.objects.all())
     for one in people:
