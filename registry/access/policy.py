@@ -123,6 +123,30 @@ def require_admin(asker: Asking, action: str) -> None:
     rules.may_run(facts_of_asker(asker), action).require()
 
 
+NOTHING_HERE = rules.weigh([rules.deny("nothing_here", "There is nothing here, or nothing that you may know of.")])
+
+
+def why(asker: Asking, action: str, participant: UUID, at: datetime | None = None) -> rules.Answer:
+    """The rule's answer to the asker about themselves. Told in full of people they may know of, or were once given through a request of theirs."""
+    found = Participant.objects.filter(pk=participant).first()
+    if found is None:
+        return NOTHING_HERE
+    answer = ask(asker, action, found, at)
+    once = asker is not None and RequestedParticipant.objects.filter(request__requester=asker.pk, participant=found, allowed=True).exists()
+    return answer if answer.permitted or once or ask(asker, "know", found, at).permitted else NOTHING_HERE
+
+
+def why_through(asker: Asking, request: Request, participant: UUID, at: datetime | None = None) -> rules.Answer:
+    """What one request gives its requester of a participant at this moment, told to who decides on it. Raises Denied."""
+    require_in(asker, "decide", request.dataset_id)
+    found = Participant.objects.filter(pk=participant, dataset=request.dataset_id).select_related("dataset").first()
+    if found is None:
+        return NOTHING_HERE
+    grants = Entitlement.objects.filter(request=request, revoked_at__isnull=True).select_related("request__requester")
+    only = rules.Asker("requester", active=request.requester.is_active, grants=tuple(grant_of(one) for one in grants))
+    return rules.may(only, "download", facts_of_participant(found), at or timezone.now())
+
+
 # --- many things -----------------------------------------------------------------------------------------------------------------------------------
 
 

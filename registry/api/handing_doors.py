@@ -14,7 +14,6 @@ from drf_spectacular.utils import OpenApiParameter
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from registry.access import actions as access
 from registry.access import policy, queries
 from registry.accounts.models import Site
 from registry.api import handing_shapes, receiving_shapes, shapes
@@ -24,8 +23,6 @@ from registry.api.parsers import Bytes
 from registry.clinical import actions as clinical
 from registry.clinical import dictionary
 from registry.clinical import queries as clinical_queries
-from registry.consent import queries as consent
-from registry.consent.models import ConsentEvent, ConsentTemplate
 from registry.intake import actions
 from registry.intake import queries as intake
 from registry.intake.models import Upload
@@ -108,49 +105,17 @@ class VisitsDoor(Door):
         return Response({"results": handing_shapes.VisitShape(made, many=True).data}, status=201)
 
 
-def consent_forms(asker: Any) -> QuerySet[ConsentTemplate]:
-    """The consent forms of datasets that one may know of: a form is handed to whoever is asked to sign it, so it is no secret."""
-    return consent.templates(queries.datasets(asker).values("pk"))
-
-
-class TemplatesDoor(Door):
-    scopes = {"POST": "decide"}
-
-    @told(handing_shapes.TemplateShape, many=True, filters=("dataset", "name", "language"), summary="Consent forms", tags=["people"])
-    def get(self, request: Request) -> Response:
-        names = {"dataset": "dataset__slug", "name": "name", "language": "language"}
-        rows = consent_forms(self.asker).filter(**{names[key]: value for key, value in self.asked(*names).items()})
-        return self.listing(rows, handing_shapes.TemplateShape)
-
-    @told(handing_shapes.TemplateShape, request=handing_shapes.NewTemplate, status=201, summary="Publish a version of a consent form", tags=["people"])
-    def post(self, request: Request) -> Response:
-        given = self.body(handing_shapes.NewTemplate)
-        dataset = find(queries.datasets(self.asker), slug=given.pop("dataset"))
-        return Response(handing_shapes.TemplateShape(access.publish_form(self.asker, dataset, **given)).data, status=201)
-
-
-class ConsentsDoor(Door):
-    @told(handing_shapes.ConsentShape, many=True, filters=("participant",), summary="Consent events", tags=["people"])
-    def get(self, request: Request) -> Response:
-        known = policy.limit(self.asker, "know", ConsentEvent.objects.all(), participant="participant")
-        return self.listing(known.filter(**self.asked("participant")), handing_shapes.ConsentShape)
-
-    @told(handing_shapes.ConsentShape, bulk=True, request=handing_shapes.NewConsents, status=201, summary="Record consents, all or none", tags=["people"])
-    def post(self, request: Request) -> Response:
-        given = self.body(handing_shapes.NewConsents)["consents"]
-        found = find_all(people(self.asker), (row["participant"] for row in given), "consents.{}.participant")
-        forms = find_all(consent_forms(self.asker), {row["template"] for row in given} - {None}, "consents.{}.template")
-        rows = [(found[row.pop("participant")], {**row, "template": forms.get(row["template"])}) for row in given]
-        return Response({"results": handing_shapes.ConsentShape(actions.record_consents(self.asker, rows), many=True).data}, status=201)
-
-
 class DictionaryDoor(Door):
+    gives = False
+
     @told(OpenApiTypes.OBJECT, summary="The clinical data dictionary", tags=["people"])
     def get(self, request: Request) -> Response:
         return Response(dictionary.load())
 
 
 class AnnotationsDoor(Door):
+    gives = False
+
     @told(handing_shapes.Annotations, summary="The words that say what a NIfTI file is and what a mask shows", tags=["uploads"])
     def get(self, request: Request) -> Response:
         return Response(actions.words())
@@ -183,6 +148,8 @@ def upload_told(upload: Upload) -> dict[str, Any]:
 
 
 class UploadsDoor(Door):
+    gives = False
+
     @told(handing_shapes.UploadShape, many=True, filters=("dataset", "state"), summary="Uploads of one's site or dataset", tags=["uploads"])
     def get(self, request: Request) -> Response:
         names = {"dataset": "dataset__slug", "state": "state"}
@@ -205,6 +172,8 @@ class UploadPage(handing_shapes.UploadShape):
 
 
 class UploadDoor(Door):
+    gives = False
+
     @told(handing_shapes.UploadShape, summary="One upload, with counts", tags=["uploads"])
     def get(self, request: Request, pk: Any) -> Response:
         return Response(upload_told(find(intake.uploads(self.asker), pk=pk)))

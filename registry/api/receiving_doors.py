@@ -100,6 +100,8 @@ class DecideDoor(RequestDoorBase):
 
 
 class AgreementDoor(RequestDoorBase):
+    gives = False
+
     @told(receiving_shapes.AgreementShape, summary="The agreement to read and sign", tags=["requests"])
     def get(self, request: HttpRequest, pk: Any) -> Response:
         held = self.one(pk)
@@ -128,12 +130,16 @@ class CloseDoor(RequestDoorBase):
 
 
 class EntitlementsDoor(Door):
+    gives = False
+
     @told(receiving_shapes.EntitlementShape, many=True, summary="Entitlements", tags=["requests"])
     def get(self, request: HttpRequest) -> Response:
         return self.listing(queries.entitlements(self.asker), receiving_shapes.EntitlementShape)
 
 
 class EntitlementDoor(Door):
+    gives = False
+
     @told(receiving_shapes.EntitlementShape, summary="One entitlement", tags=["requests"])
     def get(self, request: HttpRequest, pk: Any) -> Response:
         return Response(receiving_shapes.EntitlementShape(find(queries.entitlements(self.asker), pk=pk)).data)
@@ -153,6 +159,7 @@ class RevokeDoor(Door):
 
 
 class PackagesDoor(Door):
+    gives = False
     scopes = {"POST": "download"}
 
     @told(receiving_shapes.PackageShape, many=True, filters=("state",), summary="Packages", tags=["packages"])
@@ -168,6 +175,8 @@ class PackagesDoor(Door):
 
 
 class PackageDoor(Door):
+    gives = False
+
     @told(receiving_shapes.PackageShape, summary="One package", tags=["packages"])
     def get(self, request: HttpRequest, pk: Any) -> Response:
         return Response(receiving_shapes.PackageShape(find(releases.packages(self.asker), pk=pk)).data)

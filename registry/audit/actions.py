@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
 
@@ -52,6 +55,25 @@ def plain(value: Any) -> Any:
     return str(value)[:MAX_TEXT]
 
 
+_noted: ContextVar[list[Line] | None] = ContextVar("noted", default=None)
+
+
+@contextlib.contextmanager
+def noting() -> Iterator[list[Line]]:
+    """Gathers the lines written meanwhile, those too that were rolled back later."""
+    lines: list[Line] = []
+    before = _noted.set(lines)
+    try:
+        yield lines
+    finally:
+        _noted.reset(before)
+
+
+def stand(lines: list[Line]) -> bool:
+    """Whether any of these lines is in the chain: it was not rolled back with its act."""
+    return any(Line.objects.filter(seq=line.seq, mac=line.mac).exists() for line in lines)
+
+
 def write(actor: Any, act: str, object: Any, dataset: Any = None, **detail: Any) -> Line:
     """Adds a line to the chain, inside the caller's transaction. `detail` never holds an identifying value: codes, counts and ids only.
 
@@ -73,6 +95,8 @@ def write(actor: Any, act: str, object: Any, dataset: Any = None, **detail: Any)
         line = Line.objects.create(**fields, mac=sealer.line(**fields))
         head.count, head.last, head.mac = line.seq, line.mac, sealer.head(line.seq, line.mac)
         head.save(update_fields=["count", "last", "mac"])
+    if (noted := _noted.get()) is not None:
+        noted.append(line)
     transaction.on_commit(lambda: anchor.advance(line.seq, line.mac), robust=True)
     return line
 
