@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db import DatabaseError, connection, connections, transaction
 
 from registry.audit import actions, anchor, append_only, queries
@@ -259,3 +260,33 @@ def test_verify_as_a_command(committed: None) -> None:
 
 def edit_first() -> None:
     sql(f"UPDATE {TABLE} SET act = 'nothing' WHERE seq = 1")
+
+
+def test_a_role_that_is_not_the_owner_cannot_change_the_log_even_without_triggers(committed: None) -> None:
+    write(3)
+    if connection.vendor != "postgresql":
+        with pytest.raises(CommandError):
+            call_command("audit", "grants", "web")
+        return
+    role = f"web_{os.getpid()}"
+    sql(f"CREATE ROLE {role}")
+    call_command("audit", "grants", role, stdout=io.StringIO())
+    append_only.run(connection, append_only.removal("postgresql", TABLE))
+    try:
+        sql(f"SET ROLE {role}")
+        for change in (f"UPDATE {TABLE} SET act = 'x'", f"DELETE FROM {TABLE}", f"TRUNCATE {TABLE}", "DELETE FROM audit_head", f"DROP TABLE {TABLE}"):
+            with pytest.raises(DatabaseError, match=r"permission denied|must be owner"), transaction.atomic():
+                sql(change)
+        write(2)  # what it is there for, it may
+        assert Line.objects.count() == 5 and codes() == []
+    finally:
+        sql("RESET ROLE")
+        append_only.run(connection, append_only.statements("postgresql", TABLE))
+        sql(f"DROP OWNED BY {role}")
+        sql(f"DROP ROLE {role}")
+
+
+@pytest.mark.parametrize("name", ["web; DROP TABLE x", "Web", ""])
+def test_a_role_s_name_is_no_statement(name: str) -> None:
+    with pytest.raises(ValueError):
+        append_only.grants(name, [TABLE], "audit_head")

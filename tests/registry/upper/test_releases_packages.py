@@ -11,6 +11,7 @@ from typing import Any
 
 import pyrage
 import pytest
+from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from registry.access import actions as access
@@ -213,3 +214,19 @@ def test_a_release_that_is_not_validated_is_not_given_out(released: Any, right: 
         actions.build_package(right.user, right, released.dataset.releases.get())
     with pytest.raises(Conflict, match="no_release"):
         actions.build_package(right.user, right)
+
+
+def test_who_has_somebody_s_data_is_listed_file_by_file(released: Any, right: Entitlement, carried: Any) -> None:
+    package, out = built(right, carried), io.StringIO()
+    person = released.people[0]
+    actions.start_download(right.user, package, (0, package.bytes))
+    for name in (person.label, f"sub-{person.label}", person.code, str(person.pk)):
+        call_command("who_has", name, stdout=out)
+    text = out.getvalue()
+    assert text.count(right.user.email) == 4 and text.count(f"sub-{person.label}_ses-m00_T1w.nii.gz") == 4
+    assert not any(other.label in text for other in released.people[1:]) and "first given out: 20" in text
+    out = io.StringIO()
+    call_command("who_has", released.people[2].label, stdout=out)
+    assert "0 package(s)" in out.getvalue()
+    with pytest.raises(CommandError):
+        call_command("who_has", "nobody")
