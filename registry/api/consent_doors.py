@@ -13,7 +13,7 @@ from registry import rules
 from registry.access import actions as access
 from registry.access import policy, queries
 from registry.api import consent_shapes
-from registry.api.doors import Door, find, find_all, told, uuid_of
+from registry.api.doors import Door, Pages, find, find_all, told, uuid_of
 from registry.api.handing_doors import people
 from registry.consent import queries as consent
 from registry.consent.models import ConsentEvent, ConsentTemplate
@@ -56,6 +56,33 @@ class ConsentsDoor(Door):
         forms = find_all(consent_forms(self.asker), {row["template"] for row in given} - {None}, "consents.{}.template")
         rows = [(found[row.pop("participant")], {**row, "template": forms.get(row["template"])}) for row in given]
         return Response({"results": consent_shapes.ConsentShape(actions.record_consents(self.asker, rows), many=True).data}, status=201)
+
+
+class ByEnd(Pages):
+    ordering = ("valid_until", "participant_id")
+
+
+class DueDoor(Door):
+    @told(
+        consent_shapes.DueShape,
+        many=True,
+        filters=("dataset", "days"),
+        summary="Whose consent ends soon: who must be asked again",
+        tags=["people"],
+    )
+    def get(self, request: Request) -> Response:
+        given = self.asked("dataset", "days")
+        rows = policy.limit(self.asker, "know", consent.due(_days(given.get("days", "90"))), participant="participant")
+        if "dataset" in given:
+            rows = rows.filter(participant__dataset__slug=given["dataset"])
+        return self.listing(rows, consent_shapes.DueShape, ByEnd)
+
+
+def _days(text: str) -> int:
+    """Days from today, up to ten years. Raises Invalid."""
+    if not (text.isascii() and text.isdecimal() and len(text) < 5):
+        raise Invalid("invalid", "`days` is no number of days.", "Send days=90.", errors=[{"field": "days", "reason": "is no number of days"}])
+    return int(text)
 
 
 class WhyDoor(Door):

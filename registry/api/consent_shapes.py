@@ -6,7 +6,7 @@ from rest_framework import serializers as s
 
 from registry.api.receiving_shapes import ReasonShape
 from registry.api.shapes import BULK, Shape, Strict, words
-from registry.consent.models import Assent, Event, GivenBy
+from registry.consent.models import Assent, Event, GivenBy, Standing
 from registry.rules import LEGAL_BASES, PERMISSIONS, TRANSFERS
 
 
@@ -93,6 +93,16 @@ class TemplateShape(Shape):
     sha256 = s.CharField()
     codes = s.DictField()
     options = words()
+
+
+class DueShape(Shape):
+    participant = s.UUIDField(source="participant_id")
+    label = s.CharField(source="participant.label")
+    ends = s.DateField(source="valid_until")
+    why = s.SerializerMethodField()
+
+    def get_why(self, row: Standing) -> str:
+        return "majority" if row.lapses else "end"
 
 
 class Why(Shape):

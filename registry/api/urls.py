@@ -38,6 +38,7 @@ v1: list[URLPattern] = [
     path("participants/<uuid:pk>/withdraw", handing.WithdrawDoor.as_view()),
     path("visits", handing.VisitsDoor.as_view()),
     path("consents", consent.ConsentsDoor.as_view()),
+    path("consents/due", consent.DueDoor.as_view()),
     path("consent-templates", consent.TemplatesDoor.as_view()),
     path("why", consent.WhyDoor.as_view()),
     path("dictionary", handing.DictionaryDoor.as_view()),

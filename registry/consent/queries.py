@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import fields
-from datetime import date
+from datetime import date, timedelta
 from uuid import UUID
 
 from django.db.models import QuerySet
@@ -64,6 +64,13 @@ def read(row: ConsentFact) -> ConsentFacts:
 def standing(participant: Participant) -> Standing | None:
     """The projection's row of this participant."""
     return Standing.objects.select_related("facts").filter(participant=participant).first()
+
+
+def due(days: int) -> QuerySet[Standing]:
+    """Consents of people who take part that end within so many days, the most urgent first: a child who comes of age is asked again."""
+    until = timezone.now().date() + timedelta(days=days)
+    rows = Standing.objects.filter(participant__state="active", valid_until__lte=until, facts__isnull=False)
+    return rows.select_related("participant").order_by("valid_until", "participant_id")
 
 
 def templates(dataset: object) -> QuerySet[ConsentTemplate]:

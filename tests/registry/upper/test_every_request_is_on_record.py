@@ -6,7 +6,7 @@ import copy
 import json
 import re
 import threading
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
@@ -15,6 +15,7 @@ from django.db import OperationalError, connection, connections, transaction
 from django.http import HttpResponse, HttpResponseForbidden
 from django.test import Client, RequestFactory
 from django.urls import URLPattern, URLResolver, get_resolver
+from django.utils import timezone
 
 from registry import rules
 from registry.access import actions as access
@@ -249,7 +250,7 @@ class LastWord:
         return execute(sql, params, many, context)
 
 
-def test_an_act_writes_its_line_last(house: Any) -> None:
+def test_an_act_writes_its_line_last(house: Any, door: Any, carried: Any) -> None:
     watch, world = LastWord(), house.world
     with connection.execute_wrapper(watch):
         person = house.person()
@@ -269,6 +270,14 @@ def test_an_act_writes_its_line_last(house: Any) -> None:
         intake.accept_image(house.steward, image, "")
         intake.begin_upload(house.contributor, house.dataset, house.site)
         releases.withdraw(house.steward, person)
+        assert carried.work() == 1
+        clinic, when = door(house.contributor), {"participant": str(made[0].pk), "label": "m00", "date": "2021-03-04"}
+        clinic.post("/visits", {"visits": [when]}, 201)
+        upload = clinic.post("/uploads", {"dataset": house.dataset.slug, "site": house.site.code}, 201)["id"]
+        clinic.put_file(upload, 1, b"a scan")
+        clinic.post(f"/uploads/{upload}/complete", {"count": 1, "bytes": 6}, 202)
+        carried.sort(upload, [("A-1", date(2021, 3, 4))])
+        assert carried.studies() == 1
     assert watch.wrong == [] and watch.acts > 15, watch.acts
 
 
@@ -336,3 +345,17 @@ def test_obligations_are_told_with_the_answer(house: Any, door: Any) -> None:
         "PUB: the recipient publishes the results.",
         "TS: no use for longer than 24 months.",
     ]
+
+
+def test_who_must_be_asked_again_is_listed_to_their_site(house: Any, door: Any) -> None:
+    child, old, fine = (house.person(None) for _ in range(3))
+    turns = (DAY + timedelta(days=40)).replace(day=1)
+    soon = timezone.now().date() + timedelta(days=5)
+    house.world.consent(child, "GRU", given_by="parent", assent="given", reconsent_due=turns)
+    house.world.consent(old, "GRU", valid_until=soon)
+    house.world.consent(fine, "GRU")
+    rows = door(house.contributor).get("/consents/due?days=30")["results"]
+    assert [(row["label"], row["why"]) for row in rows] == [(child.label, "majority"), (old.label, "end")]
+    assert [row["label"] for row in door(house.contributor).get("/consents/due?days=0")["results"]] == [child.label]
+    assert door(house.world.user()).get("/consents/due")["results"] == []
+    assert door(house.contributor).raw("get", "/consents/due?days=soon").status_code == 400
