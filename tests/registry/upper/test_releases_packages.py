@@ -89,6 +89,13 @@ def test_its_papers_are_inside_and_the_manifest_is_signed(released: Any, right: 
         assert (sealing.hashlib.sha256(data).hexdigest(), len(data)) == (row["sha256"], row["bytes"])
 
 
+def test_what_a_consent_asks_of_the_recipient_is_in_the_notice(released: Any, key: Any, carried: Any) -> None:
+    consent.record(released.people[0], "renewed", "GRU", modifiers=["PUB"], evidence_sha256="e" * 64)
+    right = released.world.entitled(released.dataset, released.steward, recipient_key=str(key.to_public()), promises=["PUB"])
+    files = opened(built(right, carried), key)
+    assert b"\n- PUB: the recipient publishes the results.\n" in files[f"{released.dataset.slug}-1.0.0/DATA_USE_NOTICE.txt"]
+
+
 def test_plaintext_lies_nowhere_but_in_the_store(released: Any, right: Entitlement, carried: Any, home: Any) -> None:
     package = built(right, carried)
     image = next(row for row in package.manifest["files"] if row["path"].endswith("nii.gz"))
