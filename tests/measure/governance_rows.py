@@ -14,6 +14,7 @@ from governance_house import engine, opened
 from table import ROOT, Result
 
 WORLDS = {"quick": 12, "usual": 500, "full": 10_000}
+PROCESSES = 3
 PEOPLE, DISTINCT, LINES = 10_000, 500, 1_000_000
 
 
@@ -34,9 +35,9 @@ def consent_by_request(depth: str) -> Result:
 
 
 def agreement(depth: str) -> Result:
-    """List and single answers on random worlds, drawn by Hypothesis; many of them in two processes, each with a seed of its own."""
+    """List and single answers on random worlds, drawn by Hypothesis; many of them in several processes, each with a seed of its own."""
     count = WORLDS[depth]
-    parts = [agree(count, 0)] if depth == "quick" else _beside(count, 2)
+    parts = [agree(count, 0)] if depth == "quick" else _beside(count, PROCESSES)
     worlds, compared, differing = (sum(part[n] for part in parts) for n in range(3))
     return Result(
         f"{worlds:,} worlds, {compared:,} answers compared, {differing} differences ({engine_of()})",

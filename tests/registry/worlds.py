@@ -35,11 +35,11 @@ class Scene:
 
 
 def scene_of(world: Any) -> Scene:
-    """A scene of a test's `world`: two datasets at two sites, with two people in each."""
+    """A scene of a test's `world`: two datasets at two sites, with one person in each."""
     sites = [world.site("aarhus"), world.site("odense")]
     datasets = [world.dataset(*sites), world.dataset(*sites)]
-    people = [world.participant(dataset, site) for dataset, site in itertools.product(datasets, sites) for _ in range(2)]
-    return Scene(sites, datasets, people, [world.user(f"u{n}") for n in range(3)])
+    people = [world.participant(dataset, site) for dataset, site in itertools.product(datasets, sites)]
+    return Scene(sites, datasets, people, [world.user(f"u{n}") for n in range(2)])
 
 
 class Dice(random.Random):
