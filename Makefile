@@ -12,7 +12,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 
-.PHONY: help demo test check format show show-main show-headers show-faces show-bids show-quality serve worker clean
+.PHONY: help demo test check format show show-main show-headers show-faces show-bids show-quality show-governance serve worker clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1|\2/' | awk -F'|' '{printf "  %-12s %s\n", substr($$1,3), $$2}'
@@ -29,7 +29,7 @@ check: $(VENV)/.ready-dev ## lint, format, types, and the tests of the house its
 format: $(VENV)/.ready-dev ## let ruff lay out the code
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
-show: show-main show-headers show-faces show-bids show-quality ## measure what every issue promises, and print it as tables
+show: show-main show-headers show-faces show-bids show-quality show-governance ## measure what every issue promises, and print it as tables
 
 show-main: $(VENV)/.ready-dev ## the main job measured (QUICK=1: minutes; FULL=1: everything, kept in docs/measured/main.json)
 	@PYTHONPATH=. $(BIN)/python tests/measure/main.py $(if $(QUICK),--quick) $(if $(FULL),--full)
@@ -45,6 +45,9 @@ show-bids: $(VENV)/.ready-dev ## conversion, names and masks measured beside bot
 
 show-quality: $(VENV)/.ready-dev ## quality measured beside MRIQC's functions and on TorchIO's artefacts (QUICK=1, FULL=1, ONLY="..." as above)
 	@PYTHONPATH=. $(BIN)/python tests/measure/quality.py $(if $(QUICK),--quick) $(if $(FULL),--full) $(if $(ONLY),--only "$(ONLY)")
+
+show-governance: $(VENV)/.ready-dev ## consent, access, departures and the log measured (QUICK=1, FULL=1, ONLY="..." as above)
+	@PYTHONPATH=. $(BIN)/python tests/measure/governance.py $(if $(QUICK),--quick) $(if $(FULL),--full) $(if $(ONLY),--only "$(ONLY)")
 
 serve: $(VENV)/.ready ## the web process on http://127.0.0.1:8000 (development settings; PORT=8001 for another)
 	@$(BIN)/python manage.py bootstrap >/dev/null && exec $(BIN)/python manage.py runserver --noreload $(or $(PORT),8000)

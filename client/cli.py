@@ -180,7 +180,7 @@ class Command:
             raise Usage("incomplete", "A request needs --dataset, --title, --purpose and --identity.", "See: myelin request --help")
         identity = Path(self.args.identity)
         key = str(package.read_identity(identity).to_public()) if identity.exists() else package.new_identity(identity)
-        asked = {"commercial": self.args.commercial, "ai_training": self.args.ai_training, "non_profit": not self.args.commercial, "months": self.args.months}
+        asked = {"non_profit": not self.args.commercial, **{name: getattr(self.args, name) for name in (*USES, *SAID, "months")}}
         draft = registry.draft(
             dataset=self.args.dataset, title=self.args.title, abstract=self.args.abstract, purpose=self.args.purpose, recipient_key=key, **asked
         )
@@ -288,6 +288,15 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+# What a use is said to be, as the API's fields have it; and what may be said several times.
+USES = ("commercial", "ai_training", "methods", "genetic", "clinical_care", "public_crowd", "genetic_linkage", "recontact")
+SAID = {
+    "diseases": ("--disease", "a disease of the purpose, by its MONDO id"),
+    "team_countries": ("--team-country", "the country of another member of the team, two capital letters"),
+    "promises": ("--promise", "what you commit to: IRB, COL, PUB, RTN or SCC"),
+}
+
+
 def add_tables(command: Callable[[str, Callable[[Command], int]], argparse.ArgumentParser]) -> None:
     """The contributor's commands for clinical tables."""
     how, take, give = command("map", Command.map), command("table", Command.table), command("clinical", Command.clinical)
@@ -314,8 +323,10 @@ def add_receiving(command: Callable[[str, Callable[[Command], int]], argparse.Ar
         ask.add_argument(f"--{name}")
     ask.add_argument("--abstract", default="")
     ask.add_argument("--months", type=int, default=12)
-    ask.add_argument("--commercial", action="store_true")
-    ask.add_argument("--ai-training", action="store_true")
+    for name in USES:
+        ask.add_argument(f"--{name.replace('_', '-')}", action="store_true")
+    for name, (option, text) in SAID.items():
+        ask.add_argument(option, dest=name, action="append", default=[], help=text)
     get = command("download", Command.download)
     which = get.add_mutually_exclusive_group(required=True)
     which.add_argument("--package")

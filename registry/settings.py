@@ -55,6 +55,7 @@ except env.Misconfigured as wrong:
 
 globals().update(MYELIN_MAIL)  # EMAIL_BACKEND and its kin
 
+# No database is given ATOMIC_REQUESTS: an act opens its own transaction and writes its audit line last; a denial's line is written after the roll-back.
 # The cache keeps out of the registry's own file: a counter must not wait for a long act. On PostgreSQL both are one database.
 if DATABASES["default"]["ENGINE"].endswith("postgresql"):
     del DATABASES["cache"]
@@ -86,6 +87,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "registry.api.recording.OneLine",  # outside whatever may deny
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -130,8 +132,6 @@ STATIC_ROOT = MYELIN_HOME / "static"
 # Development serves static files from where they lie; production from where `manage.py collectstatic` put them.
 WHITENOISE_AUTOREFRESH = WHITENOISE_USE_FINDERS = not PRODUCTION
 
-# An act opens its own transaction and writes its audit line last; a denial's line is written after the roll-back.
-ATOMIC_REQUESTS = False
 DATA_UPLOAD_MAX_MEMORY_SIZE = 5 * 1024 * 1024
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"

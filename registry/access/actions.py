@@ -19,8 +19,10 @@ from registry.access import policy
 from registry.access.models import Entitlement, Request, RequestedParticipant, RequestState, Signature
 from registry.accounts import actions as accounts
 from registry.accounts import queries as account_queries
-from registry.accounts.models import Agreement, Dataset, Level, Role, Site, Token, User
+from registry.accounts.models import COUNTRY, Agreement, Dataset, Level, Role, Site, Token, User
 from registry.audit import actions as audit
+from registry.consent import actions as consent
+from registry.consent.models import ConsentTemplate
 from registry.rules import Conflict, Denied, Invalid
 from registry.runs import mail
 from registry.subjects.models import Participant
@@ -77,6 +79,17 @@ def publish_agreement(actor: User | str, dataset: Dataset, text: str) -> Agreeme
     return agreement
 
 
+def publish_form(actor: User | str, dataset: Dataset, **form: Any) -> ConsentTemplate:
+    """A version of a consent form in one language (`consent.actions.add_template`). Raises Denied, Invalid, Conflict."""
+    if isinstance(actor, User):
+        policy.require_in(actor, "decide", dataset)
+    with transaction.atomic():
+        template = consent.add_template(dataset, **form)
+        told = {"form": template.name, "version": template.version, "language": template.language}
+        audit.write(actor, "consent_form.publish", template, dataset=dataset, **told)
+    return template
+
+
 def give_role(actor: User | str, user: User, dataset: Dataset, kind: str, site: Site | None = None) -> Role:
     """Makes a user something in a dataset. Nobody gives a role to themselves, but who runs the registry. Raises Denied, Invalid."""
     if isinstance(actor, User):
@@ -126,7 +139,7 @@ def _admin(actor: User | str, action: str) -> None:
 # --- asking ------------------------------------------------------------------------------------------------------------------------------------------
 
 ASKED = (
-    "title", "abstract", "purpose", "diseases", "commercial", "non_profit", "ai_training", "methods", "country", "months", "promises", "recipient_key",
+    "title", "abstract", "purpose", "diseases", "methods", "country", "team_countries", "promises", "recipient_key", *policy.FLAGS,
 )  # fmt: skip
 
 
@@ -142,6 +155,7 @@ def draft_request(actor: User, dataset: Dataset, **fields: Any) -> Request:
     with transaction.atomic():
         request = Request(dataset=dataset, requester=actor, **{"country": actor.country, **fields})
         accounts.checked(request, "request_exists")
+        _countries(request)
         audit.write(actor, "request.draft", request, dataset=dataset)
     return request
 
@@ -155,9 +169,17 @@ def change_request(actor: User, request: Request, **fields: Any) -> Request:
         for name, value in fields.items():
             setattr(held, name, value)
         accounts.tidy(held)
+        _countries(held)
         held.save()
         audit.write(actor, "request.change", held, dataset=held.dataset, fields=sorted(fields))
     return held
+
+
+def _countries(request: Request) -> None:
+    """The countries of a team are told as a list of two-letter codes. Raises Invalid."""
+    told = request.team_countries
+    if not isinstance(told, list) or not all(isinstance(one, str) and COUNTRY.regex.fullmatch(one) for one in told):
+        raise Invalid("team_countries", "The countries of the team are not a list of countries.", "Give each by two capital letters of ISO 3166-1.")
 
 
 def submit_request(actor: User, request: Request, participants: QuerySet[Participant] | None = None) -> Request:
@@ -200,7 +222,8 @@ def reasons_as_data(answer: rules.Answer) -> list[dict[str, str]]:
 
 
 def _asked(request: Request, pk: UUID, answer: rules.Answer) -> RequestedParticipant:
-    return RequestedParticipant(request=request, participant_id=pk, verdict=answer.verdict.value, reasons=reasons_as_data(answer))
+    told = {"verdict": answer.verdict.value, "reasons": reasons_as_data(answer), "obligations": list(answer.obligations)}
+    return RequestedParticipant(request=request, participant_id=pk, **told)
 
 
 def _own(actor: User, request: Request, *states: str) -> Request:
@@ -241,7 +264,7 @@ def approve_request(actor: User, request: Request, *, settle: Iterable[UUID] = (
         answers = policy.preview(policy.purpose_of(held), Participant.objects.filter(requested__request=held, state="active"))
         for row in rows:
             _judge(row, answers.get(row.participant_id), settled, out)
-        told = ["verdict", "reasons", "allowed", "settled"]  # written as an upsert: twenty times faster than bulk_update for ten thousand people
+        told = ["verdict", "reasons", "obligations", "allowed", "settled"]  # written as an upsert: twenty times faster than bulk_update for ten thousand people
         RequestedParticipant.objects.bulk_create(rows, batch_size=1000, update_conflicts=True, unique_fields=["request", "participant"], update_fields=told)
         allowed = sum(row.allowed for row in rows)
         if not allowed:
@@ -256,7 +279,7 @@ def _judge(row: RequestedParticipant, answer: rules.Answer | None, settle: set[U
     """What becomes of one participant of a request that is being approved."""
     if answer is None:
         answer = rules.weigh([rules.deny("withdrawn", "This participant has left.")])
-    row.verdict, row.reasons = answer.verdict.value, reasons_as_data(answer)
+    row.verdict, row.reasons, row.obligations = answer.verdict.value, reasons_as_data(answer), list(answer.obligations)
     by_hand = answer.verdict is rules.Verdict.ASK and row.participant_id in settle
     row.allowed = (answer.permitted or by_hand) and row.participant_id not in out
     if by_hand and row.allowed:

@@ -23,7 +23,7 @@ class RequestState(models.TextChoices):
 class Request(Fact):
     """A researcher asks a dataset for participants, for one purpose. `purpose` is a DUO permission shorthand or NMDS's counterpart METHODS.
 
-    `recipient_key` is the age public key to which packages are encrypted.
+    What it is for is said by flags of their own, as `rules.Purpose` has them. `recipient_key` is the age public key to which packages are encrypted.
     """
 
     dataset = models.ForeignKey(Dataset, models.PROTECT, related_name="requests")
@@ -36,7 +36,14 @@ class Request(Fact):
     non_profit = models.BooleanField(default=True)
     ai_training = models.BooleanField(default=False)
     methods = models.BooleanField(default=False)
+    genetic = models.BooleanField(default=False)
+    clinical_care = models.BooleanField(default=False)
+    public_crowd = models.BooleanField(default=False)
+    genetic_linkage = models.BooleanField(default=False)
+    recontact = models.BooleanField(default=False)
+    face_intact = models.BooleanField(default=False)
     country = models.CharField(max_length=2, validators=[COUNTRY])
+    team_countries = models.JSONField(default=list, blank=True)  # of every other member of the team
     months = models.PositiveSmallIntegerField(default=12)
     promises = models.JSONField(default=list, blank=True)
     recipient_key = models.CharField(max_length=120, blank=True)
@@ -71,6 +78,7 @@ class RequestedParticipant(Fact):
     participant = models.ForeignKey(Participant, models.PROTECT, related_name="requested")
     verdict = models.CharField(max_length=6, blank=True)
     reasons = models.JSONField(default=list, blank=True)
+    obligations = models.JSONField(default=list, blank=True)
     allowed = models.BooleanField(default=False)
     settled = models.ForeignKey(ConsentFact, models.PROTECT, null=True, blank=True, related_name="+")
 

@@ -19,6 +19,7 @@ from registry import rules
 from registry.access.models import Entitlement, Request, RequestedParticipant
 from registry.accounts import queries as accounts
 from registry.accounts.models import Level, User
+from registry.consent import diseases
 from registry.consent import queries as consent
 from registry.consent.models import ConsentFact
 from registry.subjects.models import Participant
@@ -39,22 +40,23 @@ def facts_of_asker(asker: Any) -> rules.Asker:
     if fresh is None or not fresh.is_active:
         return rules.Asker(user=str(asker.pk), active=False)
     roles = frozenset(rules.Role(role.kind, str(role.dataset_id), str(role.site_id) if role.site_id else None) for role in accounts.living_roles(fresh))
-    entitlements = Entitlement.objects.filter(user=fresh, revoked_at__isnull=True).select_related("request")
+    entitlements = Entitlement.objects.filter(user=fresh, revoked_at__isnull=True).select_related("request__requester")
     return rules.Asker(str(fresh.pk), active=True, admin=fresh.is_superuser, roles=roles, grants=tuple(grant_of(one) for one in entitlements))
 
 
+FLAGS = ("commercial", "non_profit", "ai_training", "genetic", "clinical_care", "public_crowd", "genetic_linkage", "recontact", "face_intact", "months")
+
+
 def purpose_of(request: Request) -> rules.Purpose:
-    """The purpose that a request states."""
+    """The purpose that a request states. Countries: those said of the team, and the one that the requester's account names at this moment."""
+    known = diseases.ancestors()
     return rules.Purpose(
         code=request.purpose,
-        diseases=tuple(rules.Disease(disease) for disease in request.diseases),
-        countries=frozenset({request.country} - {""}),
-        commercial=request.commercial,
-        non_profit=request.non_profit,
-        ai_training=request.ai_training,
+        diseases=tuple(rules.Disease(disease, known.get(disease, frozenset())) for disease in request.diseases),
+        countries=frozenset({request.country, request.requester.country, *request.team_countries} - {""}),
         methods=request.methods or request.purpose == "METHODS",
-        months=request.months,
         promises=frozenset(request.promises),
+        **{name: getattr(request, name) for name in FLAGS},
     )
 
 
@@ -121,6 +123,30 @@ def require_admin(asker: Asking, action: str) -> None:
     rules.may_run(facts_of_asker(asker), action).require()
 
 
+NOTHING_HERE = rules.weigh([rules.deny("nothing_here", "There is nothing here, or nothing that you may know of.")])
+
+
+def why(asker: Asking, action: str, participant: UUID, at: datetime | None = None) -> rules.Answer:
+    """The rule's answer to the asker about themselves. Told in full of people they may know of, or were once given through a request of theirs."""
+    found = Participant.objects.filter(pk=participant).first()
+    if found is None:
+        return NOTHING_HERE
+    answer = ask(asker, action, found, at)
+    once = asker is not None and RequestedParticipant.objects.filter(request__requester=asker.pk, participant=found, allowed=True).exists()
+    return answer if answer.permitted or once or ask(asker, "know", found, at).permitted else NOTHING_HERE
+
+
+def why_through(asker: Asking, request: Request, participant: UUID, at: datetime | None = None) -> rules.Answer:
+    """What one request gives its requester of a participant at this moment, told to who decides on it. Raises Denied."""
+    require_in(asker, "decide", request.dataset_id)
+    found = Participant.objects.filter(pk=participant, dataset=request.dataset_id).select_related("dataset").first()
+    if found is None:
+        return NOTHING_HERE
+    grants = Entitlement.objects.filter(request=request, revoked_at__isnull=True).select_related("request__requester")
+    only = rules.Asker("requester", active=request.requester.is_active, grants=tuple(grant_of(one) for one in grants))
+    return rules.may(only, "download", facts_of_participant(found), at or timezone.now())
+
+
 # --- many things -----------------------------------------------------------------------------------------------------------------------------------
 
 
@@ -154,7 +180,7 @@ def covered(entitlement: Entitlement, at: datetime | None = None, among: list[UU
     Empty once the entitlement has ended or its user is disabled.
     """
     at = at or timezone.now()
-    fresh = Entitlement.objects.select_related("request", "user").filter(pk=entitlement.pk).first()
+    fresh = Entitlement.objects.select_related("request__requester", "user").filter(pk=entitlement.pk).first()
     if fresh is None or not fresh.user.is_active or not grant_of(fresh).alive(at):
         return Participant.objects.none()
     found = Participant.objects.filter(pk__in=_granted(grant_of(fresh), at, among), state="active")
@@ -193,13 +219,12 @@ def _granted(grant: rules.Grant, at: datetime, among: list[UUID] | None = None) 
 
 def preview(purpose: rules.Purpose, people: QuerySet[Participant], at: datetime | None = None) -> dict[UUID, rules.Answer]:
     """What the rule says of each participant for a purpose, asked once per distinct consent: what a request freezes when it is submitted."""
-    at = at or timezone.now()
-    answers: dict[Any, rules.Answer] = {None: rules.decide(None, purpose, at.date())}
-    expired = rules.weigh([rules.deny("consent_expired", "The consent has come to its end.")])
+    on = (at or timezone.now()).date()
+    rows = ConsentFact.objects.filter(pk__in=people.values("standing__facts"))
+    answers: dict[Any, rules.Answer] = {row.pk: rules.decide(consent.read(row), purpose, on) for row in rows}
+    answers[None] = rules.decide(None, purpose, on)
+    over = {lapses: rules.ended(lapsed=lapses) for lapses in (False, True)}
     found = {}
-    for pk, facts_id, until in people.values_list("pk", "standing__facts", "standing__valid_until"):
-        if facts_id not in answers:
-            row = ConsentFact.objects.get(pk=facts_id)
-            answers[facts_id] = rules.decide(consent.read(row), purpose, at.date())
-        found[pk] = expired if facts_id and until is not None and until < at.date() else answers[facts_id]
+    for pk, facts_id, until, lapses in people.values_list("pk", "standing__facts", "standing__valid_until", "standing__lapses"):
+        found[pk] = over[lapses] if facts_id and until is not None and until < on else answers[facts_id]
     return found

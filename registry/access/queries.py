@@ -60,6 +60,12 @@ def summary(request: Request) -> dict[str, Any]:
     }
 
 
+def obligations(request: Request) -> list[str]:
+    """What the recipient takes upon them with the people allowed: each sentence once."""
+    rows = RequestedParticipant.objects.filter(request=request, allowed=True).exclude(obligations=[]).values_list("obligations", flat=True)
+    return sorted({sentence for row in rows for sentence in row})
+
+
 def blurred(count: int, least: int) -> int | None:
     """A count as it may be told: None below `least`, else rounded to five."""
     return None if count < least else 5 * round(count / 5)

@@ -32,6 +32,7 @@ ATTEMPTS, WINDOW_S = 5, 300
 class HealthDoor(Door):
     """Whether the registry is well; nobody needs to sign in for that."""
 
+    gives = False
     authentication_classes: list[Any] = []
     permission_classes = [AllowAny]
     throttle_classes: list[Any] = []  # whoever watches over this machine asks often
@@ -51,6 +52,7 @@ class HealthDoor(Door):
 class KeysDoor(Door):
     """The public key that signs manifests."""
 
+    gives = False
     authentication_classes: list[Any] = []
     permission_classes = [AllowAny]
 
@@ -62,6 +64,7 @@ class KeysDoor(Door):
 class SessionDoor(Door):
     """Sign in and out with a cookie. Guessing is limited per account and address, so that a stranger cannot lock the owner out."""
 
+    gives = False
     permission_classes = [AllowAny]
 
     @told(account_shapes.SessionShape, summary="Who is signed in, and the CSRF token", tags=["session"])
@@ -100,12 +103,16 @@ class SessionDoor(Door):
 
 
 class MeDoor(Door):
+    gives = False
+
     @told(account_shapes.UserShape, summary="The account that asks", tags=["session"])
     def get(self, request: Request) -> Response:
         return Response(account_shapes.UserShape(self.asker).data)
 
 
 class TokensDoor(Door):
+    gives = False
+
     @told(account_shapes.TokenShape, many=True, summary="One's living tokens", tags=["session"])
     def get(self, request: Request) -> Response:
         return self.listing(Token.objects.filter(user=self.asker, revoked_at=None), account_shapes.TokenShape)
@@ -129,6 +136,7 @@ class TokenDoor(Door):
 
 
 class SitesDoor(Door):
+    gives = False
     scopes = {"POST": "admin"}
 
     @told(account_shapes.SiteShape, many=True, summary="Sites", tags=["administration"])
@@ -141,6 +149,7 @@ class SitesDoor(Door):
 
 
 class DatasetsDoor(Door):
+    gives = False
     scopes = {"POST": "admin"}
 
     @told(account_shapes.DatasetShape, many=True, summary="Datasets that one may know of", tags=["administration"])
@@ -161,6 +170,8 @@ class DatasetsDoor(Door):
 
 
 class DatasetDoor(Door):
+    gives = False
+
     @told(account_shapes.DatasetShape, summary="One dataset", tags=["administration"])
     def get(self, request: Request, slug: str) -> Response:
         return Response(account_shapes.DatasetShape(find(queries.datasets(self.asker), slug=slug)).data)
@@ -202,6 +213,8 @@ class RoleDoor(Door):
 
 
 class RunDoor(Door):
+    gives = False
+
     @told(shapes.RunShape, summary="One run of the ledger", tags=["health"])
     def get(self, request: Request, pk: Any) -> Response:
         run = find(Run.objects.filter(dataset_id__in=queries.datasets(self.asker).values("pk")), pk=pk)

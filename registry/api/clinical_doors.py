@@ -22,12 +22,16 @@ from registry.releases import exporting
 
 
 class DictionaryDoor(Door):
+    gives = False
+
     @told(OpenApiTypes.OBJECT, summary="The clinical data dictionary", tags=["clinical"])
     def get(self, request: Request) -> Response:
         return Response(dictionary.load())
 
 
 class FormDoor(Door):
+    gives = False
+
     @told(shapes.FormShape, summary="What a form of one instrument needs, from the dictionary", tags=["clinical"])
     def get(self, request: Request, slug: str) -> Response:
         if slug not in dictionary.names():

@@ -78,6 +78,8 @@ class CorrectDoor(Door):
 
 
 class CorrectionsDoor(Door):
+    gives = False
+
     @told(deciding_shapes.CorrectionShape, many=True, filters=("dataset", "site"), summary="What was said about protocols", tags=["images"])
     def get(self, request: Request) -> Response:
         names = {"dataset": "dataset__slug", "site": "site__code"}
@@ -144,6 +146,7 @@ def png(picture: bytes) -> HttpResponse:
 
 
 class ReleasesDoor(Door):
+    gives = False
     scopes = {"POST": "decide"}
 
     @told(deciding_shapes.ReleaseShape, many=True, filters=("dataset", "state"), summary="Releases", tags=["releases"])
@@ -160,6 +163,8 @@ class ReleasesDoor(Door):
 
 
 class ReleaseDoor(Door):
+    gives = False
+
     @told(deciding_shapes.ReleaseShape, summary="One release", tags=["releases"])
     def get(self, request: Request, pk: Any) -> Response:
         return Response(deciding_shapes.ReleaseShape(find(releases.releases(self.asker), pk=pk)).data)

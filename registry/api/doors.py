@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Sequence
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 from uuid import UUID
 
 from django.db.models import Model, QuerySet
 from django.http import Http404
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework import serializers
+from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.negotiation import BaseContentNegotiation, DefaultContentNegotiation
 from rest_framework.pagination import CursorPagination
 from rest_framework.permissions import SAFE_METHODS, BasePermission, IsAuthenticated
@@ -97,6 +98,20 @@ class Door(APIView):
     content_negotiation_class = AnyMedia
     schema = Described()
     scopes: dict[str, str] = {}
+    gives = True  # whether what GET answers is data of somebody, of which `recording` writes a line; a door that gives none says so
+
+    def perform_authentication(self, request: Request) -> None:
+        """A dead token is counted like a stranger: guessing must not fill the log."""
+        try:
+            super().perform_authentication(request)
+        except AuthenticationFailed:
+            self.check_throttles(request)
+            raise
+
+    def permission_denied(self, request: Request, message: str | None = None, code: str | None = None) -> NoReturn:
+        """Every denial leaves a line, so denials are counted before they are told."""
+        self.check_throttles(request)
+        super().permission_denied(request, message, code)
 
     @property
     def asker(self) -> User:

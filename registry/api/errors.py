@@ -1,4 +1,4 @@
-"""Every refusal is a problem document (RFC 9457) with a stable code, the reason in a sentence, and what to do. A denial leaves its line in the log.
+"""Every refusal is a problem document (RFC 9457) with a stable code, the reason in a sentence, and what to do (`recording` writes its line).
 
 The acts' refusals (`registry.rules`) decide the code; this page decides the HTTP status of each.
 """
@@ -16,7 +16,6 @@ from rest_framework import exceptions, status
 from rest_framework.response import Response
 
 from registry import rules
-from registry.audit import actions as audit
 
 log = logging.getLogger(__name__)
 PROBLEM = "application/problem+json"
@@ -106,9 +105,6 @@ def handler(error: Exception, context: dict[str, Any]) -> Response:
     told, headers = _told(error)
     if told is None:
         told = _unforeseen(error)
-    request = context.get("request")
-    if told["status"] == 403 and request is not None:
-        _line(request, context, told["code"])
     response = Response(told, status=told["status"], headers=headers, content_type=PROBLEM)
     # A request may have asked for a media type we do not speak; the problem is told as JSON anyway.
     response["Cache-Control"] = "no-store"
@@ -124,7 +120,7 @@ def _told(error: Exception) -> tuple[dict[str, Any] | None, dict[str, str]]:
         return document("csrf" if "CSRF" in str(error) else "no_role", 403, "This may not be done by you."), {}
     if isinstance(error, RequestDataTooBig):
         return document("too_large", 413, "The body is larger than is taken here."), {}
-    if isinstance(error, OperationalError) and _lock(error):
+    if isinstance(error, OperationalError) and waits_for_a_lock(error):
         return document("busy", 503, "The registry is busy with another change."), {"Retry-After": "2"}
     if isinstance(error, exceptions.APIException):
         return _framework(error)
@@ -138,7 +134,7 @@ def _unforeseen(error: Exception) -> dict[str, Any]:
     return document("internal", 500, "Something went wrong here.")
 
 
-def _lock(error: DatabaseError) -> bool:
+def waits_for_a_lock(error: DatabaseError) -> bool:
     """Whether the database only asked for patience: SQLite's lock, PostgreSQL's lock time-out or serialisation."""
     text = str(error)
     return "locked" in text or "lock timeout" in text or "deadlock" in text or "could not serialize" in text
@@ -184,17 +180,6 @@ def flat(detail: Any, path: str = "") -> list[dict[str, str]]:
 
 def _join(path: str, key: str) -> str:
     return f"{path}.{key}" if path and key else path or key
-
-
-def _line(request: Any, context: dict[str, Any], code: str) -> None:
-    """One line for a denial, after the roll-back. It names the door and the thing's id, nothing that was sent."""
-    view = context.get("view")
-    act = f"http.{request.method.lower()}"
-    thing = f"{type(view).__name__}:{(context.get('kwargs') or {}).get('pk', '')}"
-    try:
-        audit.denied(request.user, act, thing, code)
-    except rules.Refusal:
-        log.error("a denial could not be recorded")
 
 
 def server_error(request: HttpRequest) -> JsonResponse:

@@ -22,7 +22,6 @@ from registry.api.errors import LengthRequired, TooLarge
 from registry.api.parsers import Bytes
 from registry.clinical import actions as clinical
 from registry.clinical import queries as clinical_queries
-from registry.consent.models import ConsentEvent
 from registry.intake import actions
 from registry.intake import queries as intake
 from registry.intake.models import Upload
@@ -105,21 +104,9 @@ class VisitsDoor(Door):
         return Response({"results": handing_shapes.VisitShape(made, many=True).data}, status=201)
 
 
-class ConsentsDoor(Door):
-    @told(handing_shapes.ConsentShape, many=True, filters=("participant",), summary="Consent events", tags=["people"])
-    def get(self, request: Request) -> Response:
-        known = policy.limit(self.asker, "know", ConsentEvent.objects.all(), participant="participant")
-        return self.listing(known.filter(**self.asked("participant")), handing_shapes.ConsentShape)
-
-    @told(handing_shapes.ConsentShape, bulk=True, request=handing_shapes.NewConsents, status=201, summary="Record consents, all or none", tags=["people"])
-    def post(self, request: Request) -> Response:
-        given = self.body(handing_shapes.NewConsents)["consents"]
-        found = find_all(people(self.asker), (row["participant"] for row in given), "consents.{}.participant")
-        rows = [(found[row["participant"]], {key: value for key, value in row.items() if key != "participant"}) for row in given]
-        return Response({"results": handing_shapes.ConsentShape(actions.record_consents(self.asker, rows), many=True).data}, status=201)
-
-
 class AnnotationsDoor(Door):
+    gives = False
+
     @told(handing_shapes.Annotations, summary="The words that say what a NIfTI file is and what a mask shows", tags=["uploads"])
     def get(self, request: Request) -> Response:
         return Response(actions.words())
@@ -152,6 +139,8 @@ def upload_told(upload: Upload) -> dict[str, Any]:
 
 
 class UploadsDoor(Door):
+    gives = False
+
     @told(handing_shapes.UploadShape, many=True, filters=("dataset", "state"), summary="Uploads of one's site or dataset", tags=["uploads"])
     def get(self, request: Request) -> Response:
         names = {"dataset": "dataset__slug", "state": "state"}
@@ -174,6 +163,8 @@ class UploadPage(handing_shapes.UploadShape):
 
 
 class UploadDoor(Door):
+    gives = False
+
     @told(handing_shapes.UploadShape, summary="One upload, with counts", tags=["uploads"])
     def get(self, request: Request, pk: Any) -> Response:
         return Response(upload_told(find(intake.uploads(self.asker), pk=pk)))

@@ -7,7 +7,7 @@ from typing import Any
 from rest_framework import serializers as s
 
 from registry.api import shapes
-from registry.api.shapes import BULK, Shape, Strict, words
+from registry.api.shapes import BULK, Shape, Strict
 from registry.clinical import derived
 
 
@@ -49,40 +49,6 @@ class VisitShape(Shape):
     participant = s.UUIDField(source="participant_id")
     label = s.CharField()
     day = s.IntegerField(allow_null=True)
-
-
-class NewConsent(Strict):
-    participant = s.UUIDField()
-    kind = s.ChoiceField(["given", "renewed", "narrowed", "expired"])
-    permission = s.ChoiceField(["NRES", "GRU", "HMB", "DS", "POA", ""], allow_blank=True, default="")
-    modifiers = words(default=list)
-    diseases = words(default=list)
-    countries = words(default=list)
-    commercial = s.BooleanField(default=False)
-    ai_training = s.BooleanField(default=False)
-    publish_after = s.DateField(allow_null=True, default=None)
-    max_months = s.IntegerField(allow_null=True, default=None, min_value=1, max_value=600)
-    valid_until = s.DateField(allow_null=True, default=None)
-    evidence_sha256 = s.RegexField(r"^([0-9a-f]{64})?$", allow_blank=True, default="")
-
-
-class NewConsents(Strict):
-    consents = NewConsent(many=True, allow_empty=False, max_length=BULK)
-
-
-class ConsentShape(Shape):
-    id = s.UUIDField()
-    participant = s.UUIDField(source="participant_id")
-    kind = s.CharField()
-    permission = s.CharField()
-    modifiers = words()
-    diseases = words()
-    countries = words()
-    commercial = s.BooleanField()
-    ai_training = s.BooleanField()
-    valid_until = s.DateField(allow_null=True)
-    evidence_sha256 = s.CharField()
-    recorded_at = s.DateTimeField()
 
 
 class NewRecord(Strict):

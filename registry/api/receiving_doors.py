@@ -35,8 +35,7 @@ GONE = frozenset({"package_dead", "participant_withdrawn"})
 
 def request_told(asker: Any, request: Request) -> dict[str, Any]:
     """A request as the asker may see it."""
-    plain = ("id", "title", "abstract", "purpose", "diseases", "commercial", "non_profit", "ai_training", "months", "promises", "country", "recipient_key")
-    row = {name: getattr(request, name) for name in (*plain, "state", "reason", "created_at")}
+    row = {name: getattr(request, name) for name in ("id", *access.ASKED, "state", "reason", "created_at")}
     row |= {"dataset": request.dataset.slug, "requester": request.requester.email, **releases.answers(asker, request)}
     return dict(receiving_shapes.RequestShape(row).data)
 
@@ -101,6 +100,8 @@ class DecideDoor(RequestDoorBase):
 
 
 class AgreementDoor(RequestDoorBase):
+    gives = False
+
     @told(receiving_shapes.AgreementShape, summary="The agreement to read and sign", tags=["requests"])
     def get(self, request: HttpRequest, pk: Any) -> Response:
         held = self.one(pk)
@@ -129,12 +130,16 @@ class CloseDoor(RequestDoorBase):
 
 
 class EntitlementsDoor(Door):
+    gives = False
+
     @told(receiving_shapes.EntitlementShape, many=True, summary="Entitlements", tags=["requests"])
     def get(self, request: HttpRequest) -> Response:
         return self.listing(queries.entitlements(self.asker), receiving_shapes.EntitlementShape)
 
 
 class EntitlementDoor(Door):
+    gives = False
+
     @told(receiving_shapes.EntitlementShape, summary="One entitlement", tags=["requests"])
     def get(self, request: HttpRequest, pk: Any) -> Response:
         return Response(receiving_shapes.EntitlementShape(find(queries.entitlements(self.asker), pk=pk)).data)
@@ -154,6 +159,7 @@ class RevokeDoor(Door):
 
 
 class PackagesDoor(Door):
+    gives = False
     scopes = {"POST": "download"}
 
     @told(receiving_shapes.PackageShape, many=True, filters=("state",), summary="Packages", tags=["packages"])
@@ -169,6 +175,8 @@ class PackagesDoor(Door):
 
 
 class PackageDoor(Door):
+    gives = False
+
     @told(receiving_shapes.PackageShape, summary="One package", tags=["packages"])
     def get(self, request: HttpRequest, pk: Any) -> Response:
         return Response(receiving_shapes.PackageShape(find(releases.packages(self.asker), pk=pk)).data)

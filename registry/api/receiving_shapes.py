@@ -8,6 +8,7 @@ from rest_framework import serializers as s
 
 from registry.api import shapes
 from registry.api.shapes import Shape, Strict, words
+from registry.rules import ALL_PROMISES
 
 
 class NewRequest(Strict):
@@ -19,9 +20,16 @@ class NewRequest(Strict):
     commercial = s.BooleanField(default=False)
     non_profit = s.BooleanField(default=True)
     ai_training = s.BooleanField(default=False)
-    months = s.IntegerField(min_value=1, max_value=60, default=12)
-    promises = words(default=list)
     methods = s.BooleanField(default=False)
+    genetic = s.BooleanField(default=False, help_text="a genetic study")
+    clinical_care = s.BooleanField(default=False)
+    public_crowd = s.BooleanField(default=False, help_text="images are shown to a public crowd of annotators")
+    genetic_linkage = s.BooleanField(default=False, help_text="the data are joined with genetic data")
+    recontact = s.BooleanField(default=False, help_text="participants are to be contacted again, through their site")
+    face_intact = s.BooleanField(default=False, help_text="not offered: the request is answered with the reason")
+    team_countries = words(default=list, help_text="ISO 3166-1 of every other member's institution")
+    months = s.IntegerField(min_value=1, max_value=60, default=12)
+    promises = s.ListField(child=s.ChoiceField(ALL_PROMISES), default=list, max_length=len(ALL_PROMISES))
     recipient_key = s.CharField(max_length=120, help_text="an age X25519 recipient, age1…")
 
 
@@ -66,14 +74,23 @@ class RequestShape(Shape):
     commercial = s.BooleanField()
     non_profit = s.BooleanField()
     ai_training = s.BooleanField()
+    methods = s.BooleanField()
+    genetic = s.BooleanField()
+    clinical_care = s.BooleanField()
+    public_crowd = s.BooleanField()
+    genetic_linkage = s.BooleanField()
+    recontact = s.BooleanField()
+    face_intact = s.BooleanField()
     months = s.IntegerField()
     promises = words()
     country = s.CharField()
+    team_countries = words()
     recipient_key = s.CharField()
     state = s.ChoiceField(["draft", "submitted", "approved", "rejected", "closed"])
     reason = s.CharField()
     asked = s.IntegerField(allow_null=True)
     answers = AnswersShape()
+    obligations = words(help_text="what the recipient takes upon them with those allowed")
     participants = AnswerShape(many=True)
     entitlement = s.UUIDField(allow_null=True)
     created_at = s.DateTimeField()

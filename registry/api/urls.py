@@ -10,6 +10,7 @@ from rest_framework.permissions import AllowAny
 
 from registry.api import account_doors as who
 from registry.api import clinical_doors as clinical
+from registry.api import consent_doors as consent
 from registry.api import deciding_doors as deciding
 from registry.api import handing_doors as handing
 from registry.api import receiving_doors as receiving
@@ -37,7 +38,10 @@ v1: list[URLPattern] = [
     path("participants/<uuid:pk>", handing.ParticipantDoor.as_view()),
     path("participants/<uuid:pk>/withdraw", handing.WithdrawDoor.as_view()),
     path("visits", handing.VisitsDoor.as_view()),
-    path("consents", handing.ConsentsDoor.as_view()),
+    path("consents", consent.ConsentsDoor.as_view()),
+    path("consents/due", consent.DueDoor.as_view()),
+    path("consent-templates", consent.TemplatesDoor.as_view()),
+    path("why", consent.WhyDoor.as_view()),
     path("dictionary", clinical.DictionaryDoor.as_view()),
     path("forms/<slug:slug>", clinical.FormDoor.as_view()),
     path("mappings", clinical.MappingsDoor.as_view()),

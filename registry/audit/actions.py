@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
 
@@ -52,32 +55,81 @@ def plain(value: Any) -> Any:
     return str(value)[:MAX_TEXT]
 
 
-def write(actor: Any, act: str, object: Any, dataset: Any = None, **detail: Any) -> Line:
+_noted: ContextVar[list[Line] | None] = ContextVar("noted", default=None)
+
+
+@contextlib.contextmanager
+def noting() -> Iterator[list[Line]]:
+    """Gathers the lines written meanwhile, those too that were rolled back later."""
+    lines: list[Line] = []
+    before = _noted.set(lines)
+    try:
+        yield lines
+    finally:
+        _noted.reset(before)
+
+
+def stand(lines: list[Line]) -> bool:
+    """Whether any of these lines is in the chain: it was not rolled back with its act."""
+    return any(Line.objects.filter(seq=line.seq, mac=line.mac).exists() for line in lines)
+
+
+_waiting: ContextVar[list[dict[str, Any]] | None] = ContextVar("waiting", default=None)
+
+
+@contextlib.contextmanager
+def last() -> Iterator[None]:
+    """Lines written in this block wait for its end: where others still have something to do in an act's transaction, the head is locked after them.
+
+    The block stands inside the transaction, around all that it does.
+    """
+    if _waiting.get() is not None:
+        yield
+        return
+    lines: list[dict[str, Any]] = []
+    before = _waiting.set(lines)
+    try:
+        yield
+    finally:
+        _waiting.reset(before)
+    for told in lines:
+        _append(told)
+
+
+def write(actor: Any, act: str, object: Any, dataset: Any = None, **detail: Any) -> Line | None:
     """Adds a line to the chain, inside the caller's transaction. `detail` never holds an identifying value: codes, counts and ids only.
 
-    Raises AuditBroken when the head is not the one that was sealed last.
+    None where the line waits (`last`). Raises AuditBroken when the head is not the one that was sealed last.
     """
+    told = {
+        "actor": actor_text(actor),
+        "act": act[:80],
+        "object": object_text(object),
+        "dataset": str(getattr(dataset, "pk", dataset) or ""),
+        "detail": plain(detail),
+    }
+    if (waiting := _waiting.get()) is not None:
+        waiting.append(told)
+        return None
+    return _append(told)
+
+
+def _append(told: dict[str, Any]) -> Line:
+    """The next line of the chain."""
     sealer = Sealer()
     with transaction.atomic():
         head = _lock_head(sealer)
-        fields = {
-            "seq": head.count + 1,
-            "at": datetime.now(UTC).isoformat(timespec="microseconds"),
-            "actor": actor_text(actor),
-            "act": act[:80],
-            "object": object_text(object),
-            "dataset": str(getattr(dataset, "pk", dataset) or ""),
-            "detail": plain(detail),
-            "prev": head.last,
-        }
+        fields = {"seq": head.count + 1, "at": datetime.now(UTC).isoformat(timespec="microseconds"), **told, "prev": head.last}
         line = Line.objects.create(**fields, mac=sealer.line(**fields))
         head.count, head.last, head.mac = line.seq, line.mac, sealer.head(line.seq, line.mac)
         head.save(update_fields=["count", "last", "mac"])
+    if (noted := _noted.get()) is not None:
+        noted.append(line)
     transaction.on_commit(lambda: anchor.advance(line.seq, line.mac), robust=True)
     return line
 
 
-def denied(actor: Any, act: str, object: Any, code: str, dataset: Any = None, **detail: Any) -> Line:
+def denied(actor: Any, act: str, object: Any, code: str, dataset: Any = None, **detail: Any) -> Line | None:
     """The line of a denial, in a transaction of its own: call it after the refused act was rolled back."""
     return write(actor, act, object, dataset, **{**detail, "denied": code})
 

@@ -5,11 +5,13 @@ They stop a mistake and an injected statement; whoever owns the database can dro
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 from django.db import router
 
+MODELS = (("audit", "line"), ("consent", "consentevent"), ("consent", "consenttemplate"))  # (app, model): every table that is append-only
 REFUSAL = "this table is append-only"
 
 
@@ -34,6 +36,24 @@ def removal(vendor: str, table: str) -> list[str]:
     if vendor == "sqlite":
         return [f"DROP TRIGGER IF EXISTS {table}_no_{verb}" for verb in ("update", "delete")]
     return [f"DROP TRIGGER IF EXISTS {table}_{name} ON {table}" for name in ("append_only", "no_truncate")]
+
+
+def grants(role: str, kept: list[str], head: str) -> list[str]:
+    """What a role of PostgreSQL may do that is not the owner: all with the registry's tables, but neither change nor remove what is append-only (`kept`),
+    nor remove the head of the chain, nor put a trigger anywhere. Run it after every migration. Raises ValueError for a name that is none.
+    """
+    if not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", role):
+        raise ValueError("A role's name is small letters, digits and underscores.")
+    everything = "ALL TABLES IN SCHEMA public"
+    return [
+        f"GRANT USAGE ON SCHEMA public TO {role}",
+        f"REVOKE ALL ON {everything} FROM {role}",
+        f"GRANT SELECT, INSERT, UPDATE, DELETE ON {everything} TO {role}",
+        f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {role}",
+        *(f"REVOKE UPDATE, DELETE ON {table} FROM {role}" for table in kept),
+        f"REVOKE DELETE ON {head} FROM {role}",
+        f"REVOKE INSERT, UPDATE, DELETE ON django_migrations FROM {role}",
+    ]
 
 
 def run(connection: Any, lines: list[str]) -> None:

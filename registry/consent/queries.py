@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import date
+from dataclasses import fields
+from datetime import date, timedelta
 from uuid import UUID
 
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from registry.consent.models import ConsentEvent, ConsentFact, Standing
+from registry.consent.models import GRANTING, ConsentEvent, ConsentFact, ConsentTemplate, Standing
 from registry.rules import ConsentFacts, holds
 from registry.subjects.models import Participant
-
-GRANTING = frozenset({"given", "renewed", "narrowed"})
 
 
 def events(participant: Participant) -> QuerySet[ConsentEvent]:
@@ -29,19 +28,14 @@ def fold(history: Iterable[ConsentEvent]) -> ConsentFacts | None:
     return facts_of(last) if last is not None and last.kind in GRANTING else None
 
 
+SETS = ("modifiers", "diseases", "countries")
+ENDS = ("valid_until", "reconsent_due")
+NAMES = tuple(field.name for field in fields(ConsentFacts))
+
+
 def facts_of(event: ConsentEvent) -> ConsentFacts:
     """The facts that a granting event states."""
-    return ConsentFacts(
-        permission=event.permission,
-        modifiers=frozenset(event.modifiers),
-        diseases=frozenset(event.diseases),
-        countries=frozenset(event.countries),
-        commercial=event.commercial,
-        ai_training=event.ai_training,
-        publish_after=event.publish_after,
-        max_months=event.max_months,
-        valid_until=event.valid_until,
-    )
+    return ConsentFacts(**{name: frozenset(getattr(event, name)) if name in SETS else getattr(event, name) for name in NAMES})
 
 
 def current(participant: Participant, on: date | None = None) -> ConsentFacts | None:
@@ -60,20 +54,26 @@ def distinct_facts(dataset_id: object, among: list[UUID] | None = None) -> list[
 
 
 def read(row: ConsentFact) -> ConsentFacts:
-    """The facts in an interned row."""
-    data = row.facts
-    return ConsentFacts(
-        permission=data["permission"],
-        modifiers=frozenset(data["modifiers"]),
-        diseases=frozenset(data["diseases"]),
-        countries=frozenset(data["countries"]),
-        commercial=data["commercial"],
-        ai_training=data["ai_training"],
-        publish_after=date.fromisoformat(data["publish_after"]) if data["publish_after"] else None,
-        max_months=data["max_months"],
-    )
+    """The facts in an interned row. A row of before a fact was known says of it what is least (`consent rebuild` writes it anew)."""
+    data = {name: value for name, value in row.facts.items() if name in NAMES}
+    after = data.get("publish_after")
+    sets = {name: frozenset(data[name]) for name in SETS}
+    return ConsentFacts(**{**data, **sets, "publish_after": date.fromisoformat(after) if after else None})
 
 
 def standing(participant: Participant) -> Standing | None:
     """The projection's row of this participant."""
     return Standing.objects.select_related("facts").filter(participant=participant).first()
+
+
+def due(days: int) -> QuerySet[Standing]:
+    """Consents of people who take part that end within so many days, the most urgent first: a child who comes of age is asked again."""
+    until = timezone.now().date() + timedelta(days=days)
+    rows = Standing.objects.filter(participant__state="active", valid_until__lte=until, facts__isnull=False)
+    return rows.select_related("participant").order_by("valid_until", "participant_id")
+
+
+def templates(dataset: object) -> QuerySet[ConsentTemplate]:
+    """The consent forms of a dataset (or of several, as a queryset of ids), every version in every language."""
+    among = {"dataset__in": dataset} if isinstance(dataset, QuerySet) else {"dataset": dataset}
+    return ConsentTemplate.objects.filter(**among).select_related("dataset")

@@ -163,9 +163,9 @@ def record_package(run: Run, built: dict[str, Any]) -> dict[str, Any]:
 def _ends(participant: Participant) -> datetime | None:
     """The moment after the last day on which the consent holds."""
     held = consent.current(participant)
-    if held is None or held.valid_until is None:
+    if held is None or held.ends is None:
         return None
-    return timezone.make_aware(datetime.combine(held.valid_until + timedelta(days=1), datetime.min.time()))
+    return timezone.make_aware(datetime.combine(held.ends + timedelta(days=1), datetime.min.time()))
 
 
 def package_died(run: Run) -> None:

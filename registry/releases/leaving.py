@@ -20,7 +20,7 @@ from registry.imaging import store
 from registry.imaging.models import Decision, Image, StoredFile
 from registry.intake import wiping
 from registry.intake.models import Study, UploadFile
-from registry.releases import freezing, packing
+from registry.releases import freezing, packing, queries
 from registry.releases.models import Notice, Package, PackageParticipant, Release, ReleaseFile, ReleaseParticipant, Withdrawal
 from registry.rules import Conflict
 from registry.runs import mail
@@ -54,8 +54,7 @@ def end(actor: User, participant: Participant) -> Withdrawal:
 
 def _notice(withdrawal: Withdrawal, package: Package) -> None:
     """One past recipient is told, with the paths as their package has them."""
-    prefix = f"/sub-{withdrawal.label}/"
-    files = [{"path": file["path"], "sha256": file["sha256"]} for file in package.manifest["files"] if prefix in f"/{file['path']}"]
+    files = queries.files_of(package.manifest, withdrawal.label)
     text = TEXT.format(label=f"sub-{withdrawal.label}", dataset=package.release.dataset.slug)
     Notice.objects.create(user=package.entitlement.user, withdrawal=withdrawal, package=package, label=withdrawal.label, text=text, files=files)
 

@@ -18,6 +18,7 @@ from django.db.models import Exists, F, OuterRef, Q
 from django.utils import timezone
 
 from registry.access import policy
+from registry.access import queries as access
 from registry.access.models import Entitlement
 from registry.accounts import queries as accounts
 from registry.releases import freezing, sealing
@@ -35,7 +36,7 @@ This package was made for {recipient} alone, under the request "{request}". It h
 - Do not try to find out who took part, nor join these data with others in a way that could tell.
 - When the registry tells you that somebody has left, delete their files from every copy, and say so in the registry.
 - When the time is over, delete everything.
-
+{obligations}
 Every file is named with its SHA-256 in MANIFEST.json, which the registry signed (MANIFEST.sig, Ed25519).
 """
 
@@ -77,7 +78,8 @@ def _terms(entitlement: Entitlement) -> bytes:
 
 def _notices(root: str, package: Package, terms: bytes) -> list[Part]:
     entitlement = package.entitlement
-    notice = NOTICE.format(recipient=entitlement.user.email, request=entitlement.request.title, ends=entitlement.ends.date().isoformat())
+    told = {"recipient": entitlement.user.email, "request": entitlement.request.title, "ends": entitlement.ends.date().isoformat()}
+    notice = NOTICE.format(**told, obligations="".join(f"- {sentence}\n" for sentence in access.obligations(entitlement.request)))
     texts = {"DATA_USE_NOTICE.txt": notice.encode(), "TERMS.txt": terms, ".gitignore": b"*\n"}
     # The papers are not BIDS: the validator is told to pass them over.
     texts[".bidsignore"] = b"DATA_USE_NOTICE.txt\nTERMS.txt\nMANIFEST.json\nMANIFEST.sig\n"

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
@@ -10,7 +13,7 @@ from registry.access import policy
 from registry.access import queries as access
 from registry.access.models import Entitlement, Request
 from registry.accounts.models import User
-from registry.releases.models import Notice, Package, Release, Withdrawal
+from registry.releases.models import Notice, Package, PackageParticipant, Release, Withdrawal
 
 
 def releases(asker: User) -> QuerySet[Release]:
@@ -54,7 +57,7 @@ def answers(asker: User, request: Request) -> dict[str, Any]:
     """
     blurred = access.summary(request)
     entitlement = Entitlement.objects.filter(request=request, user=request.requester_id, revoked_at=None).first()
-    told = {"entitlement": entitlement.pk if entitlement else None}
+    told = {"entitlement": entitlement.pk if entitlement else None, "obligations": access.obligations(request)}
     if decides(asker, request):
         return told | _exactly(asker, request)
     reasons = [{"code": row["code"], "reason": row["sentence"], "participants": row["count"]} for row in blurred["reasons"]]
@@ -94,3 +97,31 @@ def holders(participant: Any) -> QuerySet[User]:
     """Everybody who ever received a byte of a package with this person in it."""
     got = Package.objects.filter(entitlement__user=OuterRef("pk"), people__participant=participant, downloaded_at__isnull=False)
     return User.objects.filter(Exists(got))
+
+
+@dataclass(frozen=True)
+class Held:
+    """One package with somebody in it: whose it is, what of theirs lies in it, and when a byte of it was first given out (None: not yet)."""
+
+    recipient: str
+    package: UUID
+    state: str
+    version: str
+    downloaded_at: datetime | None
+    files: tuple[dict[str, str], ...]
+
+
+def who_has(participant: Any) -> list[Held]:
+    """Every package that was made with this person in it, oldest first, with their files by path and hash."""
+    rows = PackageParticipant.objects.filter(participant=participant).select_related("package__entitlement__user", "package__release")
+    return [_held(row.package, row.label) for row in rows.order_by("package__created_at", "package")]
+
+
+def files_of(manifest: dict[str, Any], label: str) -> list[dict[str, str]]:
+    """The files of one person in a package, as its manifest names them."""
+    return [{"path": file["path"], "sha256": file["sha256"]} for file in manifest.get("files", []) if f"/sub-{label}/" in f"/{file['path']}"]
+
+
+def _held(package: Package, label: str) -> Held:
+    user, files = package.entitlement.user.email, tuple(files_of(package.manifest, label))
+    return Held(user, package.pk, package.state, package.release.version, package.downloaded_at, files)

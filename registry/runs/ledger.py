@@ -23,6 +23,7 @@ from django.db import connection, transaction
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
+from registry.audit import actions as audit
 from registry.runs import kinds
 from registry.runs.models import Run, State
 
@@ -75,7 +76,7 @@ def beat(run: Run) -> None:
 
 def commit(run: Run, record: Callable[[Run], dict[str, Any] | None]) -> None:
     """Calls `record` and marks the run done, both or neither. Raises Lost (everything rolled back) when the run is another's by now."""
-    with transaction.atomic():
+    with transaction.atomic(), audit.last():
         held = _fenced(run).select_for_update().first()
         if held is None:
             raise Lost

@@ -11,7 +11,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 # room -> the rooms it may import (itself always). Inside the registry the apps are rooms of their own.
 # Single modules at the top of the registry that everything in it stands on: the law, the root of the models, key files, read-only rows.
-RULES = {"registry.rules", "registry.facts", "registry.keyfiles", "registry.readonly"}
+LAW = {"registry.rules", "registry.uses", "registry.verdicts"}
+RULES = LAW | {"registry.facts", "registry.keyfiles", "registry.readonly"}
 FACTS = RULES | {"registry.accounts", "registry.runs", "registry.audit"}
 SUBJECTS = FACTS | {"registry.subjects"}
 CONSENT = SUBJECTS | {"registry.consent"}
@@ -27,7 +28,9 @@ MAY: dict[str, set[str]] = {
     "bidstree": {"spatial"},
     "pipeline": {"spatial", "deid", "qa", "bidstree"},
     "client": {"deid"},
-    "registry.rules": set(),
+    "registry.verdicts": set(),
+    "registry.uses": {"registry.verdicts"},
+    "registry.rules": {"registry.uses", "registry.verdicts"},
     "registry.facts": set(),
     "registry.keyfiles": {"registry.rules"},
     "registry.readonly": {"registry.rules"},
@@ -81,7 +84,7 @@ def violations(path: str, source: str) -> list[str]:
             bad.append(f"{path}:{node.lineno} {here} imports {name}: only the registry knows Django")
         if top == "torch" and not ({here, path} & TORCH and node not in tree.body):
             bad.append(f"{path}:{node.lineno} torch is imported late, by spatial, qa and deid/faces.py alone")
-        if here == "registry.rules" and top in (*OURS, "django") and room != here:
+        if here in LAW and top in (*OURS, "django") and room not in LAW:
             bad.append(f"{path}:{node.lineno} the law knows the standard library only")
     return bad
 

@@ -112,8 +112,9 @@ def test_the_quick_form_of_every_measure_runs() -> None:
         for line in lines(body):
             done = subprocess.run([*line.split(), "QUICK=1"], cwd=ROOT, capture_output=True, text=True, timeout=900, check=False)
             rows = json.loads((ROOT / f"build/show/{line.removeprefix('make show-')}.json").read_text("utf-8"))
-            # What QUICK leaves to a full run is as good as the last full run; whatever it measured itself is met.
-            assert [row for row in rows if not row["met"] and "not run now" not in row["figure"]] == [], done.stderr[-2000:]
+            # What QUICK leaves to a full run is as good as the last full run, and what nobody has built says so; whatever it measured itself is met.
+            excused = ("not run now", "not built yet")
+            assert [row for row in rows if not row["met"] and not any(word in row["figure"] for word in excused)] == [], done.stderr[-2000:]
             assert done.returncode == (0 if all(row["met"] for row in rows) else 2 if rows else None), done.stderr[-2000:]
 
 

@@ -28,8 +28,6 @@ from registry.consent.models import ConsentEvent
 from registry.subjects import actions as subjects
 from registry.subjects.models import Participant
 
-APPEND_ONLY = [("audit", "line"), ("consent", "consentevent")]
-
 
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings() -> None:
@@ -42,7 +40,7 @@ def django_db_modify_db_settings() -> None:
 
 
 def _triggers(lines: Any) -> None:
-    for app, model in APPEND_ONLY:
+    for app, model in append_only.MODELS:
         append_only.run(connections["default"], lines(connections["default"].vendor, apps.get_model(app, model)._meta.db_table))
 
 

@@ -4,42 +4,21 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db import DatabaseError, connection, connections, transaction
 
 from registry.audit import actions, anchor, append_only, queries
 from registry.audit.models import Head, Line
-from registry.audit.seal import GENESIS, Sealer
+from registry.audit.seal import Sealer
+from tests.registry.tampering import TABLE, TAMPERINGS, codes, sql, without_triggers, write
 
 pytestmark = pytest.mark.django_db(databases="__all__")
-TABLE = "audit_line"
-
-
-def write(n: int = 10) -> None:
-    for k in range(n):
-        actions.write("user:1 someone@example.org", "image.accepted", f"image:{k}", dataset="d1", count=k, kinds=["a", "b"], nested={"x": None, "y": True})
-
-
-def codes() -> list[str]:
-    return [finding.code for finding in queries.verify()]
-
-
-def sql(statement: str, *values: Any) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(statement, values)
-
-
-def without_triggers(tamper: Callable[[], None]) -> None:
-    """What somebody who owns the database can do."""
-    append_only.run(connection, append_only.removal(connection.vendor, TABLE))
-    tamper()
-    append_only.run(connection, append_only.statements(connection.vendor, TABLE))
 
 
 def test_a_chain_of_lines_is_whole(committed: None) -> None:
@@ -78,73 +57,6 @@ def test_django_s_own_ways_of_changing_are_refused_too() -> None:
         line.save()
     with pytest.raises(DatabaseError), transaction.atomic():
         line.delete()
-
-
-def edit(**values: Any) -> None:
-    for field, value in values.items():
-        sql(f"UPDATE {TABLE} SET {field} = %s WHERE seq = 5", value)
-
-
-def reseal_bare(first: int) -> None:
-    """What somebody without the key can do: recompute a chain under a key of their own."""
-    forger = Sealer(b"x" * 32)
-    before = Line.objects.filter(seq__lt=first).order_by("-seq").first()
-    last = before.mac if before else GENESIS
-    for row in Line.objects.filter(seq__gte=first).order_by("seq").values_list(*queries.FIELDS):
-        fields = list(row[:-1])
-        fields[7] = last
-        last = forger.line(*fields)
-        sql(f"UPDATE {TABLE} SET prev = %s, mac = %s WHERE seq = %s", fields[7], last, fields[0])
-
-
-def cut(keep: int, *, head: bool = False) -> None:
-    sql(f"DELETE FROM {TABLE} WHERE seq > %s", keep)
-    if head:
-        last = Line.objects.get(seq=keep).mac if keep else GENESIS
-        Head.objects.update(count=keep, last=last)
-
-
-def swap() -> None:
-    sql(f"UPDATE {TABLE} SET seq = 1000 WHERE seq = 4")
-    sql(f"UPDATE {TABLE} SET seq = 4 WHERE seq = 5")
-    sql(f"UPDATE {TABLE} SET seq = 5 WHERE seq = 1000")
-
-
-def insert_forged() -> None:
-    last = Line.objects.latest("seq")
-    fields = {"seq": 11, "at": last.at, "actor": "x", "act": "y", "object": "z", "dataset": "", "detail": {}, "prev": last.mac}
-    Line.objects.create(**fields, mac=Sealer(b"x" * 32).line(**fields))
-
-
-def old_head() -> None:
-    """A cut tail with the head, validly sealed, of the time before: only the file outside knows better."""
-    last = Line.objects.get(seq=7).mac
-    cut(7)
-    Head.objects.update(count=7, last=last, mac=Sealer().head(7, last))
-
-
-def all_of(*done: Any) -> None:
-    """Several steps in one lambda."""
-
-
-TAMPERINGS: dict[str, Callable[[], None]] = {
-    "one word edited": lambda: edit(act="nothing"),
-    "the actor edited": lambda: edit(actor="somebody else"),
-    "the time edited": lambda: edit(at="2001-01-01T00:00:00.000000+00:00"),
-    "the detail edited": lambda: edit(detail=json.dumps({"count": 99})),
-    "an edit with recomputation to the end": lambda: all_of(edit(act="nothing"), reseal_bare(5)),
-    "a line taken out of the middle": lambda: sql(f"DELETE FROM {TABLE} WHERE seq = 5"),
-    "a line taken out with recomputation": lambda: all_of(sql(f"DELETE FROM {TABLE} WHERE seq = 5"), reseal_bare(6)),
-    "two lines swapped": swap,
-    "a forged line added": insert_forged,
-    "the tail cut": lambda: cut(7),
-    "the tail cut and the head edited": lambda: cut(7, head=True),
-    "the tail cut and an old head put back": old_head,
-    "everything removed": lambda: all_of(cut(0), Head.objects.all().delete()),
-    "the head removed": lambda: all_of(Head.objects.all().delete()),
-    "the head edited": lambda: all_of(Head.objects.update(count=9)),
-    "the first line removed": lambda: sql(f"DELETE FROM {TABLE} WHERE seq = 1"),
-}
 
 
 @pytest.mark.parametrize("name", list(TAMPERINGS))
@@ -259,3 +171,33 @@ def test_verify_as_a_command(committed: None) -> None:
 
 def edit_first() -> None:
     sql(f"UPDATE {TABLE} SET act = 'nothing' WHERE seq = 1")
+
+
+def test_a_role_that_is_not_the_owner_cannot_change_the_log_even_without_triggers(committed: None) -> None:
+    write(3)
+    if connection.vendor != "postgresql":
+        with pytest.raises(CommandError):
+            call_command("audit", "grants", "web")
+        return
+    role = f"web_{os.getpid()}"
+    sql(f"CREATE ROLE {role}")
+    call_command("audit", "grants", role, stdout=io.StringIO())
+    append_only.run(connection, append_only.removal("postgresql", TABLE))
+    try:
+        sql(f"SET ROLE {role}")
+        for change in (f"UPDATE {TABLE} SET act = 'x'", f"DELETE FROM {TABLE}", f"TRUNCATE {TABLE}", "DELETE FROM audit_head", f"DROP TABLE {TABLE}"):
+            with pytest.raises(DatabaseError, match=r"permission denied|must be owner"), transaction.atomic():
+                sql(change)
+        write(2)  # what it is there for, it may
+        assert Line.objects.count() == 5 and codes() == []
+    finally:
+        sql("RESET ROLE")
+        append_only.run(connection, append_only.statements("postgresql", TABLE))
+        sql(f"DROP OWNED BY {role}")
+        sql(f"DROP ROLE {role}")
+
+
+@pytest.mark.parametrize("name", ["web; DROP TABLE x", "Web", ""])
+def test_a_role_s_name_is_no_statement(name: str) -> None:
+    with pytest.raises(ValueError):
+        append_only.grants(name, [TABLE], "audit_head")

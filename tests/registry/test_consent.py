@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 from datetime import date, timedelta
@@ -16,14 +17,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from registry import rules
-from registry.consent import actions, duo, queries
+from registry.consent import actions, diseases, duo, queries
 from registry.consent.duo_table import table
-from registry.consent.models import ConsentEvent, ConsentFact, Standing
+from registry.consent.models import GRANTING, ConsentEvent, ConsentFact, ConsentTemplate, Standing
 from registry.rules import Conflict, Invalid
 from registry.subjects.models import Participant
 
 pytestmark = pytest.mark.django_db(databases="__all__")
 EVIDENCE = "0" * 63 + "1"
+GROUNDS = {"legal_basis": "6.1.a", "transfer": "none"}
 YESTERDAY, TOMORROW = (timezone.now().date() + timedelta(days=n) for n in (-1, 1))
 
 
@@ -65,8 +67,8 @@ def test_the_end_is_recorded_by_the_tick_for_the_record_only(someone: Participan
     give(someone, valid_until=YESTERDAY)
     give(other, valid_until=TOMORROW)
     assert queries.current(someone) is None
-    assert actions.end_by_time() == {"expired": 1}
-    assert actions.end_by_time() == {"expired": 0}
+    assert actions.end_by_time() == {"expired": 1, "lapsed_at_majority": 0}
+    assert actions.end_by_time() == {"expired": 0, "lapsed_at_majority": 0}
     assert queries.events(someone).last().kind == "expired"
     assert queries.current(other) is not None
 
@@ -139,10 +141,13 @@ def test_the_database_itself_wants_a_permission_and_evidence(someone: Participan
         {"permission": "", "evidence_sha256": EVIDENCE},
         {"permission": "GRU", "evidence_sha256": ""},
         {"permission": "XX", "evidence_sha256": EVIDENCE},
+        {"permission": "GRU", "evidence_sha256": EVIDENCE, "legal_basis": ""},
+        {"permission": "GRU", "evidence_sha256": EVIDENCE, "transfer": "everywhere"},
+        {"permission": "GRU", "evidence_sha256": EVIDENCE, "given_by": "parent"},
     ):
         with pytest.raises(DatabaseError), transaction.atomic():
-            ConsentEvent.objects.create(participant=someone, number=1, kind="given", **fields)
-    ConsentEvent.objects.create(participant=someone, number=1, kind="given", permission="GRU", evidence_sha256=EVIDENCE)
+            ConsentEvent.objects.create(participant=someone, number=1, kind="given", **{**GROUNDS, **fields})
+    ConsentEvent.objects.create(participant=someone, number=1, kind="given", permission="GRU", evidence_sha256=EVIDENCE, **GROUNDS)
 
 
 def test_equal_consents_share_one_row_however_many_people(someone: Participant, world: Any) -> None:
@@ -155,32 +160,43 @@ def test_equal_consents_share_one_row_however_many_people(someone: Participant, 
 
 EVENTS = st.lists(
     st.tuples(
-        st.sampled_from(["given", "renewed", "narrowed", "withdrawn", "expired"]),
-        st.sampled_from(["NRES", "GRU", "HMB", "POA"]),
-        st.lists(st.sampled_from(rules.MODIFIERS[1:6]), max_size=3),
+        st.sampled_from(["given", "renewed", "narrowed", "withdrawn", "expired", "lapsed_at_majority"]),
+        st.fixed_dictionaries(
+            {
+                "permission": st.sampled_from(["NRES", "GRU", "HMB", "POA"]),
+                "modifiers": st.lists(st.sampled_from(rules.MODIFIERS[1:6]), max_size=3),
+                "transfer": st.sampled_from(rules.TRANSFERS),
+                "valid_until": st.none() | st.dates(date(2020, 1, 1), date(2030, 1, 1)),
+                **{box: st.booleans() for box in rules.BOXES if box != "commercial"},
+            }
+        ),
         st.booleans(),
-        st.none() | st.dates(date(2020, 1, 1), date(2030, 1, 1)),
     ),
     max_size=6,
 )
+
+
+def events_of(someone: Participant, history: list[Any]) -> None:
+    """Whatever of this history can be: what cannot follow is left out, and leaves nothing."""
+    for kind, said, child in history:
+        signing = {"given_by": "parent", "assent": "given", "reconsent_due": date(2024, 5, 1)} if child else {}
+        try:
+            actions.record(someone, kind) if kind not in GRANTING else give(someone, kind, **said, **signing)
+        except Conflict:
+            continue
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(EVENTS)
 def test_projection_and_fold_say_the_same_after_any_history(someone: Participant, history: list[Any]) -> None:
     with transaction.atomic():
-        for kind, permission, modifiers, ai, until in history:
-            try:
-                if kind in actions.ENDING:
-                    actions.record(someone, kind)
-                else:
-                    give(someone, kind, permission, modifiers=modifiers, ai_training=ai, valid_until=until)
-            except Conflict:
-                continue
+        events_of(someone, history)
         folded, standing = queries.fold(queries.events(someone)), queries.standing(someone)
         assert (folded is None) == (standing is None or standing.facts is None)
         if folded is not None and standing is not None and standing.facts is not None:
-            assert (queries.read(standing.facts), standing.valid_until) == (rules.ConsentFacts(**{**vars(folded), "valid_until": None}), folded.valid_until)
+            assert queries.read(standing.facts) == dataclasses.replace(folded, valid_until=None, reconsent_due=None)
+            assert (standing.valid_until, standing.lapses) == (folded.ends, folded.lapses)
+        assert actions.rebuild()["changed"] == 0
         transaction.set_rollback(True)
 
 
@@ -207,3 +223,137 @@ def test_events_are_asked_for_in_one_query(someone: Participant, django_assert_n
     give(someone)
     with django_assert_num_queries(1):
         queries.current(someone)
+
+
+# --- children, grounds, forms --------------------------------------------------------------------------------------------------------------------
+
+CHILD = {"given_by": "parent", "assent": "given"}
+FIRST = TOMORROW.replace(day=1)
+PAST, FUTURE = (FIRST - timedelta(days=40)).replace(day=1), (FIRST + timedelta(days=70)).replace(day=1)
+
+
+def test_a_parents_consent_ends_with_majority_and_says_so(someone: Participant, world: Any) -> None:
+    other = world.participant(someone.dataset, someone.site)
+    give(someone, **CHILD, reconsent_due=PAST)
+    give(other, **CHILD, reconsent_due=FUTURE)
+    assert (queries.current(someone), queries.current(other) is not None) == (None, True)
+    assert queries.current(someone, on=PAST - timedelta(days=1)) is not None
+    assert rules.holds(queries.fold(queries.events(someone)), TOMORROW).reasons[0].code == "consent_lapsed"
+    assert actions.end_by_time() == {"expired": 0, "lapsed_at_majority": 1}
+    assert [event.kind for event in queries.events(someone)] == ["given", "lapsed_at_majority"]
+    give(someone)  # now they speak for themselves
+    assert queries.current(someone) is not None
+
+
+def test_an_end_that_comes_first_is_the_one_told(someone: Participant) -> None:
+    give(someone, **CHILD, reconsent_due=FUTURE, valid_until=YESTERDAY)
+    assert rules.holds(queries.fold(queries.events(someone)), TOMORROW).reasons[0].code == "consent_expired"
+    with pytest.raises(Conflict, match="consent_not_a_parents"):
+        actions.record(someone, "lapsed_at_majority")
+    actions.record(someone, "expired")
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ({"given_by": "parent", "reconsent_due": FUTURE}, "consent_assent"),
+        ({"given_by": "parent", "assent": "refused", "reconsent_due": FUTURE}, "consent_assent"),
+        ({"given_by": "parent", "assent": "given"}, "consent_majority"),
+        ({"given_by": "parent", "assent": "given", "reconsent_due": FUTURE + timedelta(days=16)}, "consent_majority"),
+        ({"assent": "given"}, "consent_assent"),
+        ({"given_by": "neighbour"}, "consent_given_by"),
+        ({"given_by": "board"}, "consent_given_by"),
+        ({"legal_basis": "irb_waiver"}, "consent_given_by"),
+        ({"legal_basis": "irb_waiver", "given_by": "board", "recontact": True}, "consent_contradicts"),
+        ({"legal_basis": "because"}, "consent_legal_basis"),
+        ({"transfer": "everywhere"}, "consent_transfer"),
+    ],
+)
+def test_what_no_consent_can_say(someone: Participant, fields: dict[str, Any], code: str) -> None:
+    with pytest.raises(Invalid, match=code):
+        give(someone, **fields)
+    give(someone, legal_basis="irb_waiver", given_by="board", transfer="any")
+    assert queries.current(someone) == rules.ConsentFacts("GRU", legal_basis="irb_waiver", transfer="any")
+
+
+def test_narrowing_gives_no_more_than_before(someone: Participant) -> None:
+    give(someone, permission="HMB", ai_training=True, transfer="adequate")
+    for wider in ({"permission": "GRU"}, {"permission": "HMB", "commercial": True}, {"permission": "HMB", "transfer": "any"}):
+        with pytest.raises(Conflict, match="consent_wider"):
+            give(someone, "narrowed", **wider)
+    give(someone, "narrowed", permission="HMB", transfer="adequate")
+    give(someone, "renewed", permission="GRU", commercial=True)
+
+
+def form(someone: Participant, version: int = 1, language: str = "en", **more: Any) -> ConsentTemplate:
+    told = {"codes": {"permission": "HMB", "modifiers": ["NPU"], "transfer": "adequate"}, "options": ["ai_training", "commercial"], **more}
+    return actions.add_template(someone.dataset, "adults", version, language, "Consent", f"I agree. ({language} {version})", **told)
+
+
+def test_a_form_implies_its_codes_and_leaves_its_options_open(someone: Participant) -> None:
+    template = form(someone)
+    event = actions.record(someone, "given", template=template, ai_training=True, evidence_sha256=EVIDENCE)
+    assert event.template == template
+    assert queries.current(someone) == rules.ConsentFacts("HMB", frozenset({"NPU"}), transfer="adequate", ai_training=True)
+    for other in ({"transfer": "any"}, {"recontact": True}, {"permission": "GRU"}):
+        with pytest.raises(Invalid, match="consent_template"):
+            actions.record(someone, "renewed", template=template, evidence_sha256=EVIDENCE, **other)
+
+
+def test_a_form_has_versions_that_say_the_same_in_every_language(someone: Participant, world: Any) -> None:
+    first = form(someone)
+    form(someone, language="da")
+    with pytest.raises(Conflict, match="consent_template_languages"):
+        form(someone, language="de", codes={"permission": "GRU"})
+    with pytest.raises(Conflict, match="consent_template_exists"):
+        form(someone)
+    with pytest.raises(Conflict, match="consent_template_version"):
+        form(someone, version=3)
+    form(someone, version=2, codes={"permission": "GRU"})
+    stranger = world.participant(world.dataset(someone.site), someone.site)
+    with pytest.raises(Invalid, match="consent_template"):
+        actions.record(stranger, "given", template=first, evidence_sha256=EVIDENCE)
+    with pytest.raises(DatabaseError, match="append-only"), transaction.atomic():
+        ConsentTemplate.objects.filter(pk=first.pk).update(text="I agree to everything.")
+
+
+@pytest.mark.parametrize("wrong", [{"codes": {"permission": "XX"}}, {"codes": {"permission": "GRU", "valid_until": None}}, {"options": ["everything"]}])
+def test_a_form_that_means_nothing_is_not_published(someone: Participant, wrong: dict[str, Any]) -> None:
+    with pytest.raises(Invalid):
+        form(someone, **wrong)
+
+
+OBO = """format-version: 1.2
+data-version: releases/made-up
+
+[Term]
+id: MONDO:0000001
+name: top
+
+[Term]
+id: MONDO:0000002
+is_a: MONDO:0000001 ! top
+
+[Term]
+id: MONDO:0000003
+is_a: MONDO:0000002 {source="x"} ! middle
+is_a: HP:0000001 ! not of MONDO
+
+[Term]
+id: MONDO:0000004
+is_a: MONDO:0000003
+is_obsolete: true
+
+[Typedef]
+id: MONDO:0000005
+is_a: MONDO:0000001
+"""
+
+
+def test_diseases_lie_under_each_other_as_the_hospitals_edition_says(home: Path) -> None:
+    assert diseases.ancestors() == {}
+    table = diseases.read_obo(OBO.splitlines())
+    assert table["edition"] == "releases/made-up" and set(table["parents"]) == {"MONDO:0000002", "MONDO:0000003"}
+    (home / "diseases.json").write_text(json.dumps(table))
+    assert diseases.ancestors()["MONDO:0000003"] == {"MONDO:0000001", "MONDO:0000002"}
+    assert diseases.above({"a": ["b"], "b": ["a"]}) == {"a": frozenset({"b"}), "b": frozenset({"a"})}

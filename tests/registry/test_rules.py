@@ -14,8 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry import rules
+from registry import rules, uses, verdicts
 from registry.rules import ConsentFacts, Disease, Purpose, Verdict
+from tests.registry import consent_table
 
 TODAY = date(2026, 6, 1)
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -279,12 +280,52 @@ def test_an_action_that_does_not_exist_is_an_error_and_no_answer() -> None:
         rules.may_run(ASKERS["admin"], "peek")
 
 
+def test_every_consent_against_every_request_answers_as_the_table_says() -> None:
+    asked, permits, wrong = consent_table.wrong(most=1)
+    assert wrong == [] and asked > 2500 and permits > 500, wrong[:5]
+
+
+def test_a_wrong_cell_of_the_table_would_be_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uses, "EEA", uses.EEA | {"BR"})
+    assert len(consent_table.wrong(most=1)[2]) > 5
+
+
+FACTS = st.builds(
+    ConsentFacts,
+    permission=st.sampled_from(["GRU", "HMB", "POA"]),
+    modifiers=st.frozensets(st.sampled_from(rules.MODIFIERS), max_size=3),
+    countries=st.sampled_from([frozenset(), frozenset({"DK"}), frozenset({"DK", "CH"})]),
+    transfer=st.sampled_from(rules.TRANSFERS),
+    max_months=st.sampled_from([None, 6, 24]),
+    publish_after=st.sampled_from([None, date(2030, 1, 1)]),
+    valid_until=st.sampled_from([None, TODAY, date(2026, 5, 31)]),
+    **{box: st.booleans() for box in rules.BOXES},
+)
+USES = st.builds(
+    Purpose,
+    code=st.sampled_from(["GRU", "HMB", "METHODS", "POA"]),
+    countries=st.sampled_from([frozenset({"DK"}), frozenset({"DK", "CH"}), frozenset({"US"}), frozenset({"BR"})]),
+    promises=st.frozensets(st.sampled_from(rules.ALL_PROMISES)),
+    **{box: st.booleans() for box in ("commercial", "ai_training", "public_crowd", "genetic_linkage", "recontact", "genetic", "clinical_care", "non_profit")},
+)
+
+
+@given(FACTS, FACTS, USES)
+def test_a_narrower_consent_permits_nothing_that_a_wider_one_does_not(one: ConsentFacts, other: ConsentFacts, use: Purpose) -> None:
+    both = dataclasses.replace(one, modifiers=(one.modifiers | other.modifiers) - {"CC"}, transfer=min(one.transfer, other.transfer, key=rules.TRANSFERS.index))
+    for narrow, wide in ((one, other), (both, one)):
+        if rules.narrower(narrow, wide) and verdict(narrow, use) == "permit":
+            assert verdict(wide, use) == "permit"
+    assert rules.narrower(both, one)
+
+
 def test_silence_permits_nothing() -> None:
     assert rules.weigh([]).verdict is Verdict.DENY
 
 
 def test_the_law_needs_nothing_but_the_standard_library() -> None:
-    tree = ast.parse(Path(rules.__file__).read_text(encoding="utf-8"))
-    names = [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
-    names += [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
-    assert names and all(name.split(".")[0] in sys.stdlib_module_names for name in names)
+    for law in (rules, uses, verdicts):
+        tree = ast.parse(Path(law.__file__).read_text(encoding="utf-8"))
+        names = [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+        names += [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
+        assert names and all(name.split(".")[0] in sys.stdlib_module_names or name in ("registry.uses", "registry.verdicts") for name in names)

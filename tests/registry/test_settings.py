@@ -14,7 +14,8 @@ import pytest
 from registry import environment as env
 
 ROOT = Path(__file__).resolve().parents[2]
-SHOW = "from registry import settings as s; print(s.DEBUG, s.PRODUCTION, s.DATABASES['default']['ENGINE'], s.ATOMIC_REQUESTS, s.SESSION_COOKIE_SECURE)"
+SHOW = "from registry import settings as s; print(s.DEBUG, s.PRODUCTION, s.DATABASES['default']['ENGINE'], "
+SHOW += "any(d.get('ATOMIC_REQUESTS') for d in s.DATABASES.values()), s.SESSION_COOKIE_SECURE)"
 
 
 def start(**given: str) -> subprocess.CompletedProcess[str]:

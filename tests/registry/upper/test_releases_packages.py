@@ -11,6 +11,7 @@ from typing import Any
 
 import pyrage
 import pytest
+from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from registry.access import actions as access
@@ -86,6 +87,13 @@ def test_its_papers_are_inside_and_the_manifest_is_signed(released: Any, right: 
     for row in manifest["files"]:
         data = files[row["path"]]
         assert (sealing.hashlib.sha256(data).hexdigest(), len(data)) == (row["sha256"], row["bytes"])
+
+
+def test_what_a_consent_asks_of_the_recipient_is_in_the_notice(released: Any, key: Any, carried: Any) -> None:
+    consent.record(released.people[0], "renewed", "GRU", modifiers=["PUB"], evidence_sha256="e" * 64)
+    right = released.world.entitled(released.dataset, released.steward, recipient_key=str(key.to_public()), promises=["PUB"])
+    files = opened(built(right, carried), key)
+    assert b"\n- PUB: the recipient publishes the results.\n" in files[f"{released.dataset.slug}-1.0.0/DATA_USE_NOTICE.txt"]
 
 
 def test_plaintext_lies_nowhere_but_in_the_store(released: Any, right: Entitlement, carried: Any, home: Any) -> None:
@@ -213,3 +221,19 @@ def test_a_release_that_is_not_validated_is_not_given_out(released: Any, right: 
         actions.build_package(right.user, right, released.dataset.releases.get())
     with pytest.raises(Conflict, match="no_release"):
         actions.build_package(right.user, right)
+
+
+def test_who_has_somebody_s_data_is_listed_file_by_file(released: Any, right: Entitlement, carried: Any) -> None:
+    package, out = built(right, carried), io.StringIO()
+    person = released.people[0]
+    actions.start_download(right.user, package, (0, package.bytes))
+    for name in (person.label, f"sub-{person.label}", person.code, str(person.pk)):
+        call_command("who_has", name, stdout=out)
+    text = out.getvalue()
+    assert text.count(right.user.email) == 4 and text.count(f"sub-{person.label}_ses-m00_T1w.nii.gz") == 4
+    assert not any(other.label in text for other in released.people[1:]) and "first given out: 20" in text
+    out = io.StringIO()
+    call_command("who_has", released.people[2].label, stdout=out)
+    assert "0 package(s)" in out.getvalue()
+    with pytest.raises(CommandError):
+        call_command("who_has", "nobody")

@@ -1,0 +1,113 @@
+"""Every request that is denied, and every one that gives data of somebody, leaves exactly one line in the log.
+
+An act writes its own line, last in its own transaction. What is left is decided here, where the answer is known and every transaction is over: a denial
+that no act could record (its line would have been rolled back with it), and a look at data. If a look cannot be recorded, the data are not given.
+It stands outside REST framework, so that the administration's pages, a failed CSRF check and whatever door comes later are recorded too.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable
+from typing import Any
+
+from django.db import DatabaseError, OperationalError
+from django.http import HttpRequest, HttpResponseBase, JsonResponse
+
+from registry import rules
+from registry.api.errors import PROBLEM, document, waits_for_a_lock
+from registry.audit import actions as audit
+
+log = logging.getLogger(__name__)
+ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+REFUSED = frozenset({401, 403, 404, 410})
+SAFE = ("GET", "HEAD")
+RETRY_S = "2"
+# Pages of the administration that show nothing of anybody.
+PLAIN = frozenset({"login", "logout", "jsi18n", "password_change", "password_change_done"})
+
+
+class OneLine:
+    """The middleware. Also turns a lock that was not had in time into 503 with Retry-After wherever it comes from."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        with audit.noting() as lines:
+            answer = self.get_response(request)
+            what = denied(request, answer) or given(request, answer)
+            if what is None:
+                return answer
+            try:
+                if not audit.stand(lines):
+                    record(request, answer, *what)
+            except (DatabaseError, rules.Refusal) as error:
+                log.error("a request could not be recorded: %s", type(error).__name__)
+                return answer if what[0] else busy()
+        return answer
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponseBase | None:
+        return busy() if isinstance(exception, OperationalError) and waits_for_a_lock(exception) else None
+
+
+def busy() -> JsonResponse:
+    """503: ask again in a moment."""
+    answer = JsonResponse(document("busy", 503, "The registry is busy with another change."), status=503, content_type=PROBLEM)
+    answer["Retry-After"], answer["Cache-Control"] = RETRY_S, "no-store"
+    return answer
+
+
+def door(request: HttpRequest) -> Any:
+    """The class of the view that answered, or None where no address fits."""
+    return getattr(getattr(request.resolver_match, "func", None), "view_class", None)
+
+
+def denied(request: HttpRequest, answer: HttpResponseBase) -> tuple[str] | None:
+    """(code,) of a denial. A thing that may not be seen answers 404, and one that is no longer given 410: both are denials of that thing."""
+    match = request.resolver_match
+    if match is not None and match.app_name == "admin":
+        return _denied_by_admin(request, answer)
+    if answer.status_code not in REFUSED:
+        return None
+    about_a_thing = door(request) is not None and match is not None and bool(match.kwargs)
+    if answer.status_code in (404, 410) and not about_a_thing:
+        return None  # an address that leads nowhere: nothing was there to be denied
+    return (str((getattr(answer, "data", None) or {}).get("code") or f"http_{answer.status_code}"),)
+
+
+def _denied_by_admin(request: HttpRequest, answer: HttpResponseBase) -> tuple[str] | None:
+    """The administration sends a stranger to its sign-in, and shows that again when address and password do not fit."""
+    name = getattr(request.resolver_match, "url_name", "")
+    if name == "login":
+        return ("wrong_credentials",) if request.method == "POST" and answer.status_code == 200 else None
+    if answer.status_code == 302 and "/login/" in answer.headers.get("Location", ""):
+        return ("not_signed_in",)
+    return (f"http_{answer.status_code}",) if answer.status_code in REFUSED else None
+
+
+def given(request: HttpRequest, answer: HttpResponseBase) -> tuple[str] | None:
+    """("",) where data of somebody are given: by a door that does not say it gives none, or by a page of the administration."""
+    match = request.resolver_match
+    if match is None or request.method not in SAFE or not 200 <= answer.status_code < 300:
+        return None
+    if match.app_name == "admin":
+        return None if match.url_name in PLAIN else ("",)
+    return ("",) if getattr(door(request), "gives", False) else None
+
+
+def record(request: HttpRequest, answer: HttpResponseBase, code: str) -> None:
+    """The line: who, which door, which thing; of a list how many rows and which things it was asked for. Nothing else that was sent."""
+    match, view = request.resolver_match, door(request)
+    kwargs = match.kwargs if match else {}
+    name = view.__name__ if view else (match.view_name if match else "nowhere")
+    thing = f"{name}:{kwargs.get('pk') or kwargs.get('object_id') or ''}"
+    asked = {key: value for key, value in request.GET.items() if ID.fullmatch(value)}
+    rows = (getattr(answer, "data", None) or {}).get("results") if isinstance(getattr(answer, "data", None), dict) else None
+    detail = {**({"asked": asked} if asked else {}), **({"rows": len(rows)} if isinstance(rows, list) else {})}
+    act = f"http.{(request.method or '').lower()}"
+    if code:
+        audit.denied(request.user, act, thing, code, **detail)
+    else:
+        audit.write(request.user, act, thing, **detail)
