@@ -211,12 +211,13 @@ def measure(item: dict[str, Any]) -> dict[str, Any]:
     import numpy as np
 
     import qa
+    from qa.subject import body_of
     from spatial.volumes import load
 
     volume = load(Path(item["nifti"]))
     zone, bval, bvec = (Path(item[name]) if item[name] else None for name in ("zone", "bval", "bvec"))
     same = {name: item[name] for name in ("stage", "device", "facts", "placement")} | {"whole": Path(item["whole"]) if item["whole"] else None}
-    report = qa.measure(volume, item["suffix"], deface_zone=zone, bval=bval, bvec=bvec, **same)
+    report = qa.measure(volume, item["suffix"], deface_zone=zone, bval=bval, bvec=bvec, body=body_of(item["facts"]), **same)
     arrays: dict[str, Any] = dict(report.pictures)
     np.savez_compressed(item["pictures"], **arrays)
     return dict(report)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import numpy as np
 
 from qa.errors import QaError, refusal
 from qa.examine import Report, measure, unreadable
+from qa.subject import BODIES, body_of
 from spatial.errors import SpatialError
 from spatial.volumes import Volume, load
 
@@ -42,7 +43,8 @@ def _options() -> argparse.ArgumentParser:
     parser.add_argument("--device", default="cpu", help="cpu (default) or cuda")
     parser.add_argument("--mask-deface", type=Path, metavar="M", help="what a defacer took away: the image is measured as defaced")
     parser.add_argument("--suffix", help="BIDS suffix, where the file name does not end in one")
-    parser.add_argument("--body", choices=("brain", "spine"), help="what the image shows (default: told by bp- in the name)")
+    parser.add_argument("--body", choices=BODIES, help="what the image shows (default: told by bp- in the name, or by the sidecar)")
+    parser.add_argument("--mask-cord", type=Path, metavar="M", help="the cord as a rater drew it: a side of the field of view that cuts it is told")
     parser.add_argument("--report", action="store_true", help="DATASET: write pages and sidecars to derivatives/qa/")
     parser.add_argument("--out", type=Path, help="DATASET: write there instead")
     return parser
@@ -53,9 +55,10 @@ def suffix_of(path: Path) -> str:
     return path.name.split(".")[0].rsplit("_", 1)[-1]
 
 
-def body_of(path: Path) -> str:
-    """spine where the name's bp- entity says so, else brain."""
-    return "spine" if any(part in path.name for part in ("bp-cspine", "bp-tspine", "bp-lspine", "bp-spine")) else "brain"
+def body_in_name(path: Path, facts: Mapping[str, Any]) -> str:
+    """What the name's bp- entity says (cspine, tspine, lspine, spine), else the sidecar, else brain."""
+    said = {part.removeprefix("bp-") for part in path.name.split("_") if part.startswith("bp-")}
+    return next((body for body in BODIES if body in said), body_of(facts))
 
 
 def examine(
@@ -65,12 +68,14 @@ def examine(
     body: str | None = None,
     device: str = "cpu",
     zone: Path | None = None,
-    stage: str | None = None,
+    cord: Path | None = None,
+    shared: bool = False,
     volume: Volume | SpatialError | None = None,
 ) -> Report:
     """Load one NIfTI with what lies beside it (bval, bvec, JSON) and measure it; a file that cannot be read gives a failed report.
 
-    `volume`: what reading it gave, where that was done already.
+    `shared`: a tree that is given out holds no faces, so a head in it was defaced wherever its sidecar does not deny it; `volume`: what reading it gave,
+    where that was done already.
     """
     suffix = suffix or suffix_of(path)
     volume = _read(path) if volume is None else volume
@@ -80,9 +85,10 @@ def examine(
     beside = {kind: path.with_name(f"{stem}.{kind}") for kind in ("bval", "bvec", "json")}
     facts = json.loads(beside["json"].read_text(encoding="utf-8")) if beside["json"].is_file() else {}
     bval, bvec = (beside[k] if beside[k].is_file() else None for k in ("bval", "bvec"))
-    defaced = zone is not None or facts.get("Defaced") is True
-    stage = stage or ("post-deface" if defaced else "pre-deface")
-    return measure(volume, suffix, stage=stage, device=device, deface_zone=zone, bval=bval, bvec=bvec, body=body or body_of(path), facts=facts)
+    body = body or body_in_name(path, facts)
+    defaced = zone is not None or facts.get("Defaced", shared and body == "brain") is True
+    told: dict[str, Any] = {"bval": bval, "bvec": bvec, "body": body, "facts": facts, "stage": "post-deface" if defaced else "pre-deface"}
+    return measure(volume, suffix, device=device, deface_zone=zone, cord=cord, **told)
 
 
 def image(options: argparse.Namespace) -> int:
@@ -90,7 +96,7 @@ def image(options: argparse.Namespace) -> int:
     if options.report:
         print("--report needs a dataset folder", file=sys.stderr)
         return 2
-    report = examine(options.path, suffix=options.suffix, body=options.body, device=_device(options.device), zone=options.mask_deface)
+    report = examine(options.path, suffix=options.suffix, body=options.body, device=_device(options.device), zone=options.mask_deface, cord=options.mask_cord)
     if options.json:
         print(json.dumps(report, indent=1, allow_nan=False))
     else:
@@ -128,7 +134,7 @@ def dataset(folder: Path, *, device: str, out: Path | None) -> int:
     for n, (path, volume) in enumerate(_ahead(images), 1):
         place = path.relative_to(folder)
         stem = f"{path.name.split('.')[0].rsplit('_', 1)[0]}_desc-qa_{suffix_of(path)}"
-        report = examine(path, device=_device(device), stage=_stage(path), volume=volume)
+        report = examine(path, device=_device(device), shared=True, volume=volume)
         target = out / place.parent
         target.mkdir(parents=True, exist_ok=True)
         _write(target / f"{stem}.json", json.dumps(report | {"source": f"bids::{place.as_posix()}"}, indent=1, allow_nan=False))
@@ -187,11 +193,6 @@ def _days(text: str) -> float | None:
         return datetime.fromisoformat(text).timestamp() / 86400
     except ValueError:
         return None
-
-
-def _stage(path: Path) -> str:
-    """A dataset's images have been defaced wherever a sidecar does not deny it: a shared tree holds no faces."""
-    return "post-deface" if body_of(path) != "spine" else "pre-deface"
 
 
 DESCRIPTION: dict[str, Any] = {"Name": "Myelin quality reports", "BIDSVersion": "1.10.0", "DatasetType": "derivative", "GeneratedBy": [{"Name": "myelin-qa"}]}

@@ -48,6 +48,7 @@ def measure(
     stage: str = "pre-deface",
     device: str = "cpu",
     deface_zone: Any = None,
+    cord: Any = None,
     bval: Any = None,
     bvec: Any = None,
     body: str = "brain",
@@ -61,7 +62,8 @@ def measure(
     """Measure one image.
 
     `volume`: 3D, or 4D with time last; `suffix`: BIDS suffix; `stage`: pre-deface | post-deface; `deface_zone`: bool array on the image's grid
-    (or a path to one) of what was taken away; `bval` (t,) s/mm^2 and `bvec` (3, t): arrays or paths; `body`: brain | spine; `facts`: DICOM
+    (or a path to one) of what was taken away; `bval` (t,) s/mm^2 and `bvec` (3, t): arrays or paths; `body`: brain | spine, or cspine | tspine | lspine where
+    the series is meant to show that segment of the cord; `cord`: a rater's mask of it (bool array or path) on the image's grid; `facts`: DICOM
     keywords of the scanner (Manufacturer, ManufacturerModelName, MagneticFieldStrength) that choose the norm among `known`; `placement`: the
     report's `placement` of an earlier measurement of the same head (image world -> template world), which saves the registration; `whole`: the
     volume (or a path to it) before defacing, with which the brain is compared voxel by voxel; `conformity`: what `qa.protocol.check` said, which makes
@@ -69,10 +71,9 @@ def measure(
     Never raises for what an image is: an image that cannot be judged has the grade `fail` and the reason.
     Raises QaError `mask_mismatch`, SpatialError `no_device`.
     """
-    zone = _zone(deface_zone, volume)
-    subject = Subject(
-        volume, suffix, device=device, zone=zone, body=body, stage=stage, matrix=None if placement is None else np.asarray(placement, dtype=np.float64)
-    )
+    matrix = None if placement is None else np.asarray(placement, dtype=np.float64)
+    zone, drawn = _mask(deface_zone, volume), _mask(cord, volume)
+    subject = Subject(volume, suffix, device=device, zone=zone, body=body, stage=stage, matrix=matrix, cord=drawn)
     found: list[Fact] = []
     _gradients(subject, bval, bvec, found)
     found += facts_of(subject) + broken(conformity, inclusion)
@@ -175,17 +176,17 @@ def unreadable(suffix: str, reason: str = "") -> Report:
     return Report(content | {"unavailable": dict.fromkeys(names, sentence), "drivers": [], **verdict})
 
 
-def _zone(given: Any, volume: Volume) -> NDArray[np.bool_] | None:
+def _mask(given: Any, volume: Volume) -> NDArray[np.bool_] | None:
     if given is None:
         return None
     if isinstance(given, str | Path):
         from spatial.volumes import load
 
         given = load(Path(given)).data
-    zone = np.asarray(getattr(given, "data", given) if isinstance(given, Volume) else given) > 0.5
-    if zone.shape != volume.shape[:3]:
+    mask = np.asarray(given.data if isinstance(given, Volume) else given) > 0.5
+    if mask.shape != volume.shape[:3]:
         raise refusal("mask_mismatch")
-    return zone
+    return mask
 
 
 def _gradients(subject: Subject, bval: Any, bvec: Any, found: list[Fact]) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from qa import artifacts, coverage
+from qa import artifacts, cord, coverage
 from qa.errors import QaError
 from qa.grades import Fact
 from qa.masks import anatomy, grow, lag, spread
-from qa.scene import Scene
+from qa.scene import Scene, canonical
 from qa.subject import Subject
 
 CONTRASTS = ("T1w", "T2w", "FLAIR", "PDw", "T2starw")
@@ -40,7 +40,7 @@ def facts_of(subject: Subject) -> list[Fact]:
     drowned = _drowned(subject.scene)
     if drowned:
         return [*found, drowned]
-    return [*found, *_slices_facts(subject), *_brain_facts(subject)]
+    return [*found, *_slices_facts(subject), *_brain_facts(subject), *_cord_facts(subject)]
 
 
 def doubts_of(subject: Subject) -> list[Fact]:
@@ -101,6 +101,21 @@ def _brain_facts(subject: Subject) -> list[Fact]:
         worst = max(brain.cut, key=lambda side: brain.cut[side])
         found.append(Fact("brain_cut", f"{100 * brain.outside:.0f} % of it, most at the {FACE_WORDS[worst]} end."))
     return found
+
+
+def _cord_facts(subject: Subject) -> list[Fact]:
+    """Whether the cord segment claimed is cut: asked of pictures of the spine, not of series over time."""
+    import torch
+
+    if subject.kind != "spine":
+        return []
+    scene = subject.scene
+    drawn = None
+    if subject.cord is not None:
+        flat, _, _ = canonical(subject.cord, np.asarray(subject.volume.affine, dtype=np.float64))
+        drawn = torch.from_numpy(np.ascontiguousarray(flat)).to(scene.image.device)
+    said = cord.cut(scene, subject.body, drawn)
+    return [Fact("cord_cut", said)] if said else []
 
 
 FACE_WORDS = {"L": "left", "R": "right", "P": "back", "A": "front", "I": "lower", "S": "upper"}
