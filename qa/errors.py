@@ -50,6 +50,7 @@ CODES: dict[str, tuple[str, str]] = {
     "few_volumes": ("There are too few volumes of this kind.", ""),
     "not_computable": ("The measure has no finite value on this image.", ""),
     "unknown_profile": ("There is no protocol profile of that name.", "See `qa.protocol.profiles()`."),
+    "bad_profile": ("This is no protocol profile.", "Write it as qa/profiles/magnims-2024.toml is written."),
     "no_images": ("The folder holds no NIfTI image.", "Give a BIDS dataset."),
     "no_device": ("The device asked for is not there.", "Use --device cpu."),
     "mask_mismatch": ("A mask does not lie on the grid of the image.", "Give a mask with the shape of the image."),
