@@ -45,8 +45,8 @@ def _options() -> argparse.ArgumentParser:
     parser.add_argument("--suffix", help="BIDS suffix, where the file name does not end in one")
     parser.add_argument("--body", choices=BODIES, help="what the image shows (default: told by bp- in the name, or by the sidecar)")
     parser.add_argument("--mask-cord", type=Path, metavar="M", help="the cord as a rater drew it: a side of the field of view that cuts it is told")
-    parser.add_argument("--report", action="store_true", help="DATASET: write pages and sidecars to derivatives/qa/")
-    parser.add_argument("--out", type=Path, help="DATASET: write there instead")
+    parser.add_argument("--report", action="store_true", help="DATASET: write tables to derivatives/qa/, and pages and reports to derivatives/qa-pages/")
+    parser.add_argument("--out", type=Path, help="DATASET: write the tables there instead, and the pages beside it (OUT-pages)")
     return parser
 
 
@@ -122,10 +122,12 @@ def _say(report: Report) -> None:
 
 
 def dataset(folder: Path, *, device: str, out: Path | None) -> int:
-    """Every image of a BIDS tree: a sidecar and a page each, and the page of all, under derivatives/qa/."""
+    """Every image of a BIDS tree: a report and a page each and the page of all, in derivatives/qa-pages/; tables of all in derivatives/qa/ (`qa.tables`)."""
+    from qa import tables
     from qa.report import cohort, page
 
     out = out or folder / "derivatives" / "qa"
+    pages = out.with_name(f"{out.name}-pages")  # BIDS has no name for pages: a folder without a description is a derivative that is not BIDS, and is let be
     images = sorted(p for p in folder.glob("sub-*/**/*.nii*") if suffix_of(p) not in SKIPPED)
     if not images:
         raise refusal("no_images")
@@ -133,16 +135,20 @@ def dataset(folder: Path, *, device: str, out: Path | None) -> int:
     links: dict[str, str] = {}
     for n, (path, volume) in enumerate(_ahead(images), 1):
         place = path.relative_to(folder)
-        stem = f"{path.name.split('.')[0].rsplit('_', 1)[0]}_desc-qa_{suffix_of(path)}"
+        # The names begin with no participant: whoever examines a tree takes such a file for a sidecar.
+        stem = "_".join(p for p in path.name.split(".")[0].split("_")[:-1] if not p.startswith(("sub-", "ses-")))
+        stem = f"{stem}_desc-qa_{suffix_of(path)}".lstrip("_")
         report = examine(path, device=_device(device), shared=True, volume=volume)
-        target = out / place.parent
+        target = pages / place.parent
         target.mkdir(parents=True, exist_ok=True)
         _write(target / f"{stem}.json", json.dumps(report | {"source": f"bids::{place.as_posix()}"}, indent=1, allow_nan=False))
         _write(target / f"{stem}.html", page(report, place.name))
         reports[place.as_posix()], links[place.as_posix()] = report, f"{place.parent.as_posix()}/{stem}.html"
         print(f"{n}/{len(images)}  {report['grade']:6}  {place.as_posix()}", flush=True)
-    _write(out / "index.html", cohort(reports, links=links, when=_times(folder, list(reports))))
-    _write(out / ".bidsignore", "sub-*/**\nindex.html\n")  # BIDS has no name for reports of quality yet
+    _write(pages / "index.html", cohort(reports, links=links, when=_times(folder, list(reports))))
+    for name, text in tables.texts(tables.row(source, report) for source, report in reports.items()).items():
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        _write(out / name, text)
     _write(out / "dataset_description.json", json.dumps(DESCRIPTION, indent=1))
     return 0
 
@@ -195,7 +201,13 @@ def _days(text: str) -> float | None:
         return None
 
 
-DESCRIPTION: dict[str, Any] = {"Name": "Myelin quality reports", "BIDSVersion": "1.10.0", "DatasetType": "derivative", "GeneratedBy": [{"Name": "myelin-qa"}]}
+DESCRIPTION: dict[str, Any] = {
+    "Name": "Measures of image quality",
+    "BIDSVersion": "1.10.0",
+    "DatasetType": "derivative",
+    "GeneratedBy": [{"Name": "myelin", "Description": "python -m qa"}],
+    "DatasetLinks": {"raw": "../.."},
+}
 
 
 def _write(path: Path, text: str) -> None:

@@ -19,6 +19,7 @@ from typing import Any
 from bidstree import dataset, tables
 from bidstree.names import EDITION
 from pipeline.outcome import versions
+from qa import tables as quality
 from registry.accounts.models import Dataset
 from registry.clinical import dictionary
 from registry.clinical.models import ClinicalRecord
@@ -74,6 +75,7 @@ def facts(participant: Participant, visits: Sequence[Visit], records: Sequence[C
         "birth_year_band": participant.birth_year_band or None,
         "sessions": [{"session_id": f"ses-{visit.label}", "day": visit.day} | _age(visit, images) for visit in visits],
         "scans": sorted((_scan(image) for image in images if image.bids_path.startswith("sub-")), key=lambda row: str(row["filename"])),
+        "quality": sorted((_measured(image) for image in images if image.bids_path.startswith("sub-")), key=lambda row: str(row["source"])),
         "phenotype": {name: [rows[session] for session in sorted(rows)] for name, rows in phenotype.items()},
         "most": {record.instrument: max(other.number for other in records if other.instrument == record.instrument) for record in records},
     }
@@ -96,6 +98,11 @@ def _scan(image: Image) -> dict[str, Any]:
     return {"filename": image.bids_path, "quality": image.grade, "deface": image.deface_verdict, "conversion": image.conversion_verdict or None}
 
 
+def _measured(image: Image) -> dict[str, Any]:
+    """What the tables of derivatives/qa say of one image; its name is that under which it is given out."""
+    return quality.row(image.bids_path, image.provenance.get("quality") or {"grade": image.grade}, image.provenance.get("protocol"))
+
+
 def _age(visit: Visit, images: Sequence[Image]) -> dict[str, Any]:
     """The age at a visit, where its images tell it."""
     told = [image.provenance["deid"]["age"] for image in images if image.visit_id == visit.pk and "age" in (image.provenance.get("deid") or {})]
@@ -114,7 +121,9 @@ def shared(header: Mapping[str, Any], everybody: Sequence[Mapping[str, Any]], de
         *_table("participants", tables.participants(rows, BANDS)),
     ]
     entries += _phenotype(everybody)
-    for name in sorted(set(derivatives)):
+    measures = quality.texts(row for told in everybody for row in told.get("quality", ()))
+    entries += [_entry(f"derivatives/qa/{path}", text.encode()) for path, text in measures.items()]
+    for name in sorted({*derivatives, *(["qa"] if measures else [])}):
         entries.append(_entry(f"derivatives/{name}/dataset_description.json", dataset.dump(_description(header, name)).encode()))
     return entries
 
