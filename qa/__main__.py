@@ -17,6 +17,7 @@ import numpy as np
 
 from qa.errors import QaError, refusal
 from qa.examine import Report, measure, unreadable
+from qa.inhomogeneity import BIASES
 from qa.subject import BODIES, body_of
 from spatial.errors import SpatialError
 from spatial.volumes import Volume, load
@@ -29,11 +30,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _options().parse_args(argv)
     try:
         if options.path.is_dir():
-            return dataset(options.path, device=options.device, out=options.out)
+            return dataset(options.path, device=options.device, out=options.out, bias=options.bias)
         return image(options)
     except QaError as error:
         print(f"{error.code}: {error.reason} {error.advice}".rstrip(), file=sys.stderr)
-        return 2 if error.code in ("no_device", "mask_mismatch", "no_images") else 1
+        return 2 if error.code in ("no_device", "mask_mismatch", "no_images", "no_n4") else 1
 
 
 def _options() -> argparse.ArgumentParser:
@@ -45,6 +46,7 @@ def _options() -> argparse.ArgumentParser:
     parser.add_argument("--suffix", help="BIDS suffix, where the file name does not end in one")
     parser.add_argument("--body", choices=BODIES, help="what the image shows (default: told by bp- in the name, or by the sidecar)")
     parser.add_argument("--mask-cord", type=Path, metavar="M", help="the cord as a rater drew it: a side of the field of view that cuts it is told")
+    parser.add_argument("--bias", choices=BIASES, default="fit", help="how the shading is found (n4: by SimpleITK; compared with no norm)")
     parser.add_argument("--report", action="store_true", help="DATASET: write tables to derivatives/qa/, and pages and reports to derivatives/qa-pages/")
     parser.add_argument("--out", type=Path, help="DATASET: write the tables there instead, and the pages beside it (OUT-pages)")
     return parser
@@ -69,6 +71,7 @@ def examine(
     device: str = "cpu",
     zone: Path | None = None,
     cord: Path | None = None,
+    bias: str = "fit",
     shared: bool = False,
     volume: Volume | SpatialError | None = None,
 ) -> Report:
@@ -88,7 +91,7 @@ def examine(
     body = body or body_in_name(path, facts)
     defaced = zone is not None or facts.get("Defaced", shared and body == "brain") is True
     told: dict[str, Any] = {"bval": bval, "bvec": bvec, "body": body, "facts": facts, "stage": "post-deface" if defaced else "pre-deface"}
-    return measure(volume, suffix, device=device, deface_zone=zone, cord=cord, **told)
+    return measure(volume, suffix, device=device, deface_zone=zone, cord=cord, bias=bias, **told)
 
 
 def image(options: argparse.Namespace) -> int:
@@ -96,7 +99,15 @@ def image(options: argparse.Namespace) -> int:
     if options.report:
         print("--report needs a dataset folder", file=sys.stderr)
         return 2
-    report = examine(options.path, suffix=options.suffix, body=options.body, device=_device(options.device), zone=options.mask_deface, cord=options.mask_cord)
+    report = examine(
+        options.path,
+        suffix=options.suffix,
+        body=options.body,
+        device=_device(options.device),
+        zone=options.mask_deface,
+        cord=options.mask_cord,
+        bias=options.bias,
+    )
     if options.json:
         print(json.dumps(report, indent=1, allow_nan=False))
     else:
@@ -121,7 +132,7 @@ def _say(report: Report) -> None:
         print(f"{name:18} {value:>12} {entry['unit']:7} {entry['direction']:6} {report['unavailable'].get(name, '')}")
 
 
-def dataset(folder: Path, *, device: str, out: Path | None) -> int:
+def dataset(folder: Path, *, device: str, out: Path | None, bias: str = "fit") -> int:
     """Every image of a BIDS tree: a report and a page each and the page of all, in derivatives/qa-pages/; tables of all in derivatives/qa/ (`qa.tables`)."""
     from qa import tables
     from qa.report import cohort, page
@@ -138,7 +149,7 @@ def dataset(folder: Path, *, device: str, out: Path | None) -> int:
         # The names begin with no participant: whoever examines a tree takes such a file for a sidecar.
         stem = "_".join(p for p in path.name.split(".")[0].split("_")[:-1] if not p.startswith(("sub-", "ses-")))
         stem = f"{stem}_desc-qa_{suffix_of(path)}".lstrip("_")
-        report = examine(path, device=_device(device), shared=True, volume=volume)
+        report = examine(path, device=_device(device), shared=True, volume=volume, bias=bias)
         target = pages / place.parent
         target.mkdir(parents=True, exist_ok=True)
         _write(target / f"{stem}.json", json.dumps(report | {"source": f"bids::{place.as_posix()}"}, indent=1, allow_nan=False))

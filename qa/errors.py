@@ -53,6 +53,7 @@ CODES: dict[str, tuple[str, str]] = {
     "bad_profile": ("This is no protocol profile.", "Write it as qa/profiles/magnims-2024.toml is written."),
     "no_images": ("The folder holds no NIfTI image.", "Give a BIDS dataset."),
     "no_device": ("The device asked for is not there.", "Use --device cpu."),
+    "no_n4": ("N4 was asked for, and SimpleITK is not installed.", "Install SimpleITK, or use --bias fit."),
     "mask_mismatch": ("A mask does not lie on the grid of the image.", "Give a mask with the shape of the image."),
 }
 

@@ -5,6 +5,7 @@ The order inside: integrity of the file -> head -> hard facts -> measures by gro
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,7 @@ def measure(
     whole: Any = None,
     conformity: Mapping[str, Any] | None = None,
     inclusion: Collection[str] = (),
+    bias: str = "fit",
 ) -> Report:
     """Measure one image.
 
@@ -67,13 +69,16 @@ def measure(
     keywords of the scanner (Manufacturer, ManufacturerModelName, MagneticFieldStrength) that choose the norm among `known`; `placement`: the
     report's `placement` of an earlier measurement of the same head (image world -> template world), which saves the registration; `whole`: the
     volume (or a path to it) before defacing, with which the brain is compared voxel by voxel; `conformity`: what `qa.protocol.check` said, which makes
-    `fail` only by the rules (`inclusion`: their ids) that a dataset declared to be criteria of inclusion.
+    `fail` only by the rules (`inclusion`: their ids) that a dataset declared to be criteria of inclusion; `bias`: how the shading is found,
+    fit | n4 (SimpleITK): norms are of `fit`, so numbers by N4 are compared with none.
     Never raises for what an image is: an image that cannot be judged has the grade `fail` and the reason.
-    Raises QaError `mask_mismatch`, SpatialError `no_device`.
+    Raises QaError `mask_mismatch`, `no_n4`, SpatialError `no_device`.
     """
+    if bias == "n4" and importlib.util.find_spec("SimpleITK") is None:
+        raise refusal("no_n4")
     matrix = None if placement is None else np.asarray(placement, dtype=np.float64)
     zone, drawn = _mask(deface_zone, volume), _mask(cord, volume)
-    subject = Subject(volume, suffix, device=device, zone=zone, body=body, stage=stage, matrix=matrix, cord=drawn)
+    subject = Subject(volume, suffix, device=device, zone=zone, body=body, stage=stage, matrix=matrix, cord=drawn, bias=bias)
     found: list[Fact] = []
     _gradients(subject, bval, bvec, found)
     found += facts_of(subject) + broken(conformity, inclusion)
@@ -129,7 +134,7 @@ def _report(
     key = norms.key(subject.suffix, facts, subject.volume.zooms)
     metrics = {name: entry(name, values.get(name)) for name in expected(subject.kind)}
     review_z = None
-    if known is not None:
+    if known is not None and subject.bias == "fit":
         review_z = known.judge(key, metrics)
     doubts = [] if found else doubts_of(subject)
     verdict = grade(found, metrics, norms.limits(subject.kind, subject.suffix), review_z, doubts)
@@ -137,7 +142,7 @@ def _report(
     return Report(
         {
             "schema": SCHEMA,
-            "qa_version": VERSION,
+            "qa_version": VERSION if subject.bias == "fit" else f"{VERSION}+{subject.bias}",
             "suffix": subject.suffix,
             "kind": subject.kind,
             "stage": subject.stage,

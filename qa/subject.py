@@ -41,9 +41,10 @@ class Subject:
         stage: str,
         matrix: NDArray[np.float64] | None = None,
         cord: NDArray[np.bool_] | None = None,
+        bias: str = "fit",
     ) -> None:
         self.volume, self.suffix, self.device, self.zone, self.stage = volume, suffix, device, zone, stage
-        self.body, self.matrix, self.cord = body, matrix, cord
+        self.body, self.matrix, self.cord, self.bias = body, matrix, cord, bias
         self.kind = kind(suffix, body)
         self.bval: NDArray[np.float64] | None = None
         self.bvec: NDArray[np.float64] | None = None
@@ -72,6 +73,7 @@ class Subject:
             brain_wanted=self.body == "brain",
             air_masked=self.stage == "post-deface",
             matrix=self.matrix,
+            bias=self.bias,
         )
 
     @cached_property
