@@ -8,19 +8,18 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from qa.batch import Job, ahead, measure_many, read, usual
 from qa.errors import QaError, refusal
-from qa.examine import Report, measure, unreadable
+from qa.examine import Report, unreadable
 from qa.inhomogeneity import BIASES
 from qa.subject import BODIES, body_of
 from spatial.errors import SpatialError
-from spatial.volumes import Volume, load
+from spatial.volumes import Volume
 
 SKIPPED = ("mask", "dseg", "probseg")
 
@@ -30,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _options().parse_args(argv)
     try:
         if options.path.is_dir():
-            return dataset(options.path, device=options.device, out=options.out, bias=options.bias)
+            return dataset(options.path, device=options.device, out=options.out, bias=options.bias, at_once=options.batch)
         return image(options)
     except QaError as error:
         print(f"{error.code}: {error.reason} {error.advice}".rstrip(), file=sys.stderr)
@@ -48,6 +47,7 @@ def _options() -> argparse.ArgumentParser:
     parser.add_argument("--mask-cord", type=Path, metavar="M", help="the cord as a rater drew it: a side of the field of view that cuts it is told")
     parser.add_argument("--bias", choices=BIASES, default="fit", help="how the shading is found (n4: by SimpleITK; compared with no norm)")
     parser.add_argument("--report", action="store_true", help="DATASET: write tables to derivatives/qa/, and pages and reports to derivatives/qa-pages/")
+    parser.add_argument("--batch", type=int, metavar="N", help="DATASET: images at once (default: 1 on a CPU, 8 on a GPU)")
     parser.add_argument("--out", type=Path, help="DATASET: write the tables there instead, and the pages beside it (OUT-pages)")
     return parser
 
@@ -63,25 +63,29 @@ def body_in_name(path: Path, facts: Mapping[str, Any]) -> str:
     return next((body for body in BODIES if body in said), body_of(facts))
 
 
-def examine(
+def examine(path: Path, *, device: str = "cpu", **said: Any) -> Report:
+    """Load one NIfTI with what lies beside it and measure it; a file that cannot be read gives a failed report. `said`: as for `job`."""
+    return measure_many([job(path, **said)], device)[0]
+
+
+def job(
     path: Path,
     *,
     suffix: str | None = None,
     body: str | None = None,
-    device: str = "cpu",
     zone: Path | None = None,
     cord: Path | None = None,
     bias: str = "fit",
     shared: bool = False,
     volume: Volume | SpatialError | None = None,
-) -> Report:
-    """Load one NIfTI with what lies beside it (bval, bvec, JSON) and measure it; a file that cannot be read gives a failed report.
+) -> Job | Report:
+    """One NIfTI with what lies beside it (bval, bvec, JSON), ready to be measured; of a file that cannot be read, the failed report.
 
     `shared`: a tree that is given out holds no faces, so a head in it was defaced wherever its sidecar does not deny it; `volume`: what reading it gave,
     where that was done already.
     """
     suffix = suffix or suffix_of(path)
-    volume = _read(path) if volume is None else volume
+    volume = read(path) if volume is None else volume
     if isinstance(volume, SpatialError):
         return unreadable(suffix, volume.reason)
     stem = path.name.removesuffix(".gz").removesuffix(".nii")
@@ -90,8 +94,8 @@ def examine(
     bval, bvec = (beside[k] if beside[k].is_file() else None for k in ("bval", "bvec"))
     body = body or body_in_name(path, facts)
     defaced = zone is not None or facts.get("Defaced", shared and body == "brain") is True
-    told: dict[str, Any] = {"bval": bval, "bvec": bvec, "body": body, "facts": facts, "stage": "post-deface" if defaced else "pre-deface"}
-    return measure(volume, suffix, device=device, deface_zone=zone, cord=cord, bias=bias, **told)
+    told = {"bval": bval, "bvec": bvec, "body": body, "facts": facts, "stage": "post-deface" if defaced else "pre-deface"}
+    return {"volume": volume, "suffix": suffix, "deface_zone": zone, "cord": cord, "bias": bias, **told}
 
 
 def image(options: argparse.Namespace) -> int:
@@ -132,10 +136,10 @@ def _say(report: Report) -> None:
         print(f"{name:18} {value:>12} {entry['unit']:7} {entry['direction']:6} {report['unavailable'].get(name, '')}")
 
 
-def dataset(folder: Path, *, device: str, out: Path | None, bias: str = "fit") -> int:
+def dataset(folder: Path, *, device: str, out: Path | None, bias: str = "fit", at_once: int | None = None) -> int:
     """Every image of a BIDS tree: a report and a page each and the page of all, in derivatives/qa-pages/; tables of all in derivatives/qa/ (`qa.tables`)."""
     from qa import tables
-    from qa.report import cohort, page
+    from qa.report import cohort
 
     out = out or folder / "derivatives" / "qa"
     pages = out.with_name(f"{out.name}-pages")  # BIDS has no name for pages: a folder without a description is a derivative that is not BIDS, and is let be
@@ -144,18 +148,12 @@ def dataset(folder: Path, *, device: str, out: Path | None, bias: str = "fit") -
         raise refusal("no_images")
     reports: dict[str, Report] = {}
     links: dict[str, str] = {}
-    for n, (path, volume) in enumerate(_ahead(images), 1):
-        place = path.relative_to(folder)
-        # The names begin with no participant: whoever examines a tree takes such a file for a sidecar.
-        stem = "_".join(p for p in path.name.split(".")[0].split("_")[:-1] if not p.startswith(("sub-", "ses-")))
-        stem = f"{stem}_desc-qa_{suffix_of(path)}".lstrip("_")
-        report = examine(path, device=_device(device), shared=True, volume=volume, bias=bias)
-        target = pages / place.parent
-        target.mkdir(parents=True, exist_ok=True)
-        _write(target / f"{stem}.json", json.dumps(report | {"source": f"bids::{place.as_posix()}"}, indent=1, allow_nan=False))
-        _write(target / f"{stem}.html", page(report, place.name))
-        reports[place.as_posix()], links[place.as_posix()] = report, f"{place.parent.as_posix()}/{stem}.html"
-        print(f"{n}/{len(images)}  {report['grade']:6}  {place.as_posix()}", flush=True)
+    for group in ahead(images, max(1, at_once or usual(_device(device)))):
+        made = measure_many([job(path, shared=True, volume=volume, bias=bias) for path, volume in group], device)
+        for (path, _), report in zip(group, made, strict=True):
+            name = path.relative_to(folder).as_posix()
+            reports[name], links[name] = report, _write_report(pages, path.relative_to(folder), report)
+            print(f"{len(reports)}/{len(images)}  {report['grade']:6}  {name}", flush=True)
     _write(pages / "index.html", cohort(reports, links=links, when=_times(folder, list(reports))))
     for name, text in tables.texts(tables.row(source, report) for source, report in reports.items()).items():
         (out / name).parent.mkdir(parents=True, exist_ok=True)
@@ -164,26 +162,17 @@ def dataset(folder: Path, *, device: str, out: Path | None, bias: str = "fit") -
     return 0
 
 
-def _ahead(images: Sequence[Path]) -> Iterator[tuple[Path, Volume | SpatialError]]:
-    """Each image with its volume, the next one being read and unpacked while this one is measured."""
-    from concurrent.futures import ThreadPoolExecutor
+def _write_report(pages: Path, place: Path, report: Report) -> str:
+    """The page and the whole report of one image; the page's address. `place`: of the image in its tree."""
+    from qa.report import page
 
-    with ThreadPoolExecutor(1) as reader:
-        waiting = reader.submit(_read, images[0])
-        for n, path in enumerate(images):
-            volume = waiting.result()
-            if n + 1 < len(images):
-                waiting = reader.submit(_read, images[n + 1])
-            yield path, volume
-
-
-def _read(path: Path) -> Volume | SpatialError:
-    """The volume with its values in memory, or why there is none."""
-    try:
-        volume = load(path)
-        return Volume(np.asarray(volume.data), volume.affine)
-    except SpatialError as error:
-        return error
+    # The names begin with no participant: whoever examines a tree takes such a file for a sidecar.
+    stem = "_".join(p for p in place.name.split(".")[0].split("_")[:-1] if not p.startswith(("sub-", "ses-")))
+    target = pages / place.parent / f"{stem}_desc-qa_{suffix_of(place)}".lstrip("_")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    _write(target.with_name(f"{target.name}.json"), json.dumps(report | {"source": f"bids::{place.as_posix()}"}, indent=1, allow_nan=False))
+    _write(target.with_name(f"{target.name}.html"), page(report, place.name))
+    return target.with_name(f"{target.name}.html").relative_to(pages).as_posix()
 
 
 def _times(folder: Path, names: Sequence[str]) -> dict[str, float]:

@@ -74,11 +74,44 @@ def measure(
     Never raises for what an image is: an image that cannot be judged has the grade `fail` and the reason.
     Raises QaError `mask_mismatch`, `no_n4`, SpatialError `no_device`.
     """
+    seen = subject_of(volume, suffix, stage=stage, device=device, deface_zone=deface_zone, cord=cord, body=body, placement=placement, bias=bias)
+    return judged(seen, bval=bval, bvec=bvec, facts=facts, known=known, whole=whole, conformity=conformity, inclusion=inclusion)
+
+
+def subject_of(
+    volume: Volume,
+    suffix: str,
+    *,
+    stage: str = "pre-deface",
+    device: str = "cpu",
+    deface_zone: Any = None,
+    cord: Any = None,
+    body: str = "brain",
+    placement: Any = None,
+    bias: str = "fit",
+    **_: Any,
+) -> Subject:
+    """What is measured, before anything is: the first half of `measure`, with its arguments (those of the second half are let be)."""
     if bias == "n4" and importlib.util.find_spec("SimpleITK") is None:
         raise refusal("no_n4")
     matrix = None if placement is None else np.asarray(placement, dtype=np.float64)
     zone, drawn = _mask(deface_zone, volume), _mask(cord, volume)
-    subject = Subject(volume, suffix, device=device, zone=zone, body=body, stage=stage, matrix=matrix, cord=drawn, bias=bias)
+    return Subject(volume, suffix, device=device, zone=zone, body=body, stage=stage, matrix=matrix, cord=drawn, bias=bias)
+
+
+def judged(
+    subject: Subject,
+    *,
+    bval: Any = None,
+    bvec: Any = None,
+    facts: Mapping[str, Any] | None = None,
+    known: norms.Norms | None = None,
+    whole: Any = None,
+    conformity: Mapping[str, Any] | None = None,
+    inclusion: Collection[str] = (),
+    **_: Any,
+) -> Report:
+    """The report on a subject: the second half of `measure`, with its arguments (those of the first half are let be)."""
     found: list[Fact] = []
     _gradients(subject, bval, bvec, found)
     found += facts_of(subject) + broken(conformity, inclusion)

@@ -87,7 +87,8 @@ class Scene:
 
         data, self.affine, self.order = canonical(np.asarray(volume.data), np.asarray(volume.affine, dtype=np.float64))
         self.suffix, self.device, self.brain_wanted, self.air_masked = suffix, device, brain_wanted, air_masked or zone is not None
-        self.given_matrix, self.bias = matrix, bias
+        self.bias = bias
+        self.given_matrix: NDArray[np.float64] | QaError | None = matrix  # or why there is none, where it was looked for with others (`qa.batch`)
         self.image: Tensor = torch.from_numpy(np.array(data, dtype=np.float32, order="C")).to(device)
         z = np.linalg.norm(self.affine[:3, :3], axis=0)
         self.zooms = (float(z[0]), float(z[1]), float(z[2]))
@@ -191,7 +192,8 @@ class Scene:
         if not self.brain_wanted:
             raise refusal("no_brain", "This is not a head.")
         taken = None if self.zone is None else masks.pool(self.zone.float(), self.by) > 0
-        return masks.brain(self.work, self.work_affine, self.head.mask, matrix=self.given_matrix, device=self.device, taken=taken)
+        matrix = None if self.given_matrix is None else told(self.given_matrix)
+        return masks.brain(self.work, self.work_affine, self.head.mask, matrix=matrix, device=self.device, taken=taken)
 
     def expected(self, by: tuple[int, int, int]) -> Tensor:
         """The template's picture on the work grid pooled by `by`."""

@@ -62,7 +62,7 @@ def test_a_dataset_gets_a_page_and_a_sidecar_per_image_and_a_page_of_all(tmp_pat
     broken[:, :, 30:34] = 0
     save(Volume(broken, small.affine), folder / "sub-a_ses-1_FLAIR.nii.gz")
     save(small, folder / "sub-a_ses-1_label-lesion_mask.nii.gz")
-    assert main([str(tmp_path), "--report"]) == 0
+    assert main([str(tmp_path), "--report", "--batch", "2"]) == 0
     out, pages = tmp_path / "derivatives" / "qa", tmp_path / "derivatives" / "qa-pages"
     sidecar = json.loads((pages / "sub-a/ses-1/anat/desc-qa_FLAIR.json").read_text())
     assert sidecar["grade"] == "fail"
