@@ -8,6 +8,7 @@ from qa import artifacts, cord, coverage
 from qa.errors import QaError
 from qa.grades import Fact
 from qa.masks import anatomy, grow, lag, spread
+from qa.robust import Tensor, median
 from qa.scene import Scene, canonical
 from qa.subject import Subject
 
@@ -88,12 +89,13 @@ def _brain_facts(subject: Subject) -> list[Fact]:
     except QaError:
         return []
     found = []
+    varies = ~_ceiling(scene)
     # Inside the object a little is enough; beyond it (half a head gone) the template's place must be empty far from its rim, as a skull-stripped
     # or shrunken brain does not fill it.
     for mask, mm, least in ((brain.mask, 4.0, ERASED_ML), (brain.place, 8.0, GONE_ML)):
         if mask is brain.place and subject.suffix not in CONTRASTS:
             continue
-        ml, value = coverage.erased(scene.image, spread(grow(mask, -mm, scene.work_zooms), scene.by, scene.shape), scene.zooms)
+        ml, value = coverage.erased(scene.image, spread(grow(mask, -mm, scene.work_zooms), scene.by, scene.shape) & varies, scene.zooms)
         if ml > least:
             found.append(Fact("brain_erased", f"{ml:.0f} ml have the value {value:.6g}."))
             break
@@ -101,6 +103,18 @@ def _brain_facts(subject: Subject) -> list[Fact]:
         worst = max(brain.cut, key=lambda side: brain.cut[side])
         found.append(Fact("brain_cut", f"{100 * brain.outside:.0f} % of it, most at the {FACE_WORDS[worst]} end."))
     return found
+
+
+CEILING_LEAST = 0.85
+"""Share of the maximum that the median voxel beside the clipped ones has: brightness runs up to a ceiling, and jumps to what somebody wrote."""
+
+
+def _ceiling(scene: Scene) -> Tensor:
+    """Voxels at the ceiling of the receiver, a soft thing (`sat_frac`) that is no erasing: at the maximum, and inside the brain beside voxels almost there."""
+    top = float(scene.image.max())
+    at = scene.image >= top
+    beside = grow(at, min(scene.zooms), scene.zooms) & ~at & spread(scene.brain.place, scene.by, scene.shape)
+    return at if bool(beside.any()) and median(scene.image[beside]) >= CEILING_LEAST * top else at & False
 
 
 def _cord_facts(subject: Subject) -> list[Fact]:
