@@ -28,7 +28,7 @@ _SELF = {"Name": "myelin", "CodeURL": "https://github.com/myelin-mri/myelin"}
 _DERIVATIVES = {
     "annotations": "Annotations drawn by people on the images of this dataset",
     "scanner": "Images that the scanner computed from others",
-    "quality": "Measures of image quality",
+    "qa": "Measures of image quality",
 }
 _IGNORED = frozenset({"dataset_description.json", "README.md"})
 
@@ -46,12 +46,14 @@ def assemble(
     scans: Rows | None = None,
     readme: str | None = None,
     changes: str | None = None,
+    derived: Mapping[str, Mapping[str, str]] | None = None,
 ) -> None:
     """Write a whole BIDS dataset to `out`, which must not exist or be empty; it appears by one rename, whole or not at all.
 
     `description`: fields of dataset_description.json, `Name` at least. `participants`: rows with `participant_id`; rows of participants without a
     folder are left out, folders without a row get `n/a`. `phenotype`: name -> {"rows": [...], "dictionary": {...}}. `sessions`: rows with
     `participant_id`, `session_id` (missing: listed from the folders). `scans`: rows with `filename` relative to the dataset, written where given.
+    `derived`: name of a derivative -> path below it -> text, for what is made of the whole.
     Raises BidsError `no_pieces`, `piece_conflict`, `piece_foreign_file`, `out_not_empty`, `description_without_name`, and those of `tables`.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -64,6 +66,9 @@ def assemble(
         scratch.chmod(0o755)
         _overlay(pieces, scratch)
         _forsaken(scratch)
+        for name, texts in (derived or {}).items():
+            for path, text in texts.items():
+                _write(scratch / "derivatives" / name / path, text)
         _papers(scratch, description, readme, changes)
         _write_participants(scratch, participants)
         _write_sessions(scratch, sessions)

@@ -11,6 +11,7 @@ from pipeline.codes import verdict
 from pipeline.isolate import Limits
 from pipeline.study import COMPUTE, CONVERT, READ, Image, Series, Work, part
 from pipeline.workspace import private
+from qa.protocol import body_of
 
 KEPT_OUT = "If it should be shared, say which contrast it is; otherwise nothing need be done."
 
@@ -76,11 +77,27 @@ def is_nifti(work: Work, n: int) -> bool:
 
 
 def protocol(work: Work) -> None:
-    """Compare each image with the protocol for its contrast. An image that cannot be compared goes on without a verdict."""
-    items = [{"facts": image.series.facts, "suffix": image.contrast["suffix"]} for image in work.images]
+    """Compare each image with the protocol for its contrast, and each visit with its purpose. What cannot be compared goes on without a verdict."""
+    agreed = work.order.protocol
+    profile, purposes = agreed.get("profile"), agreed.get("purposes", {})
+    items = [
+        {"facts": image.series.facts, "suffix": image.contrast["suffix"], "profile": profile, "purpose": purposes.get(image.session)} for image in work.images
+    ]
     answers = work.each("protocol", "protocol", items, READ)
     for image, answer in zip(work.images, answers, strict=True):
         image.protocol = {"verdict": "unknown", "code": answer.death.code} if answer.death else answer.value
+    visits = sorted({image.session for image in work.images} & purposes.keys())
+    asked = [{"images": [shown(one) for one in work.images if one.session == name], "purpose": purposes[name], "profile": profile} for name in visits]
+    for name, answer in zip(visits, work.each("protocol", "visit", asked, READ), strict=True):
+        for image in work.images:
+            if image.session == name and not answer.death:
+                image.protocol["visit"] = answer.value
+
+
+def shown(image: Image) -> dict[str, Any]:
+    """What `qa.protocol.visit` asks of an image. No word about an agent does not say that there was none."""
+    agent = True if "ce" in image.contrast["entities"] else None
+    return {"suffix": image.contrast["suffix"], "body": body_of(image.series.facts), "contrast_agent": agent}
 
 
 def pixels(work: Work) -> None:
@@ -159,7 +176,7 @@ def measured(work: Work, step: str, stage: str, images: list[Image], files: list
         paths
         | {"suffix": image.contrast["suffix"], "stage": stage, "device": work.order.device, "bval": image.bval, "bvec": image.bvec}
         | {"facts": image.series.facts, "placement": (image.before or {}).get("placement") or image.deface.get("affine")}
-        | {"pictures": work.arrays(image, stage)}
+        | {"pictures": work.arrays(image, stage), "conformity": image.protocol, "inclusion": list(work.order.protocol.get("inclusion", []))}
         for image, paths in zip(images, files, strict=True)
     ]
     answers = work.each(step, "measure", items, compute(work))

@@ -35,7 +35,8 @@ class BadOrder(ValueError):
 class Order:
     """One order. `keys`: paths of the key files; `files`: number -> SHA-256 of the files of the study (kind "study" only);
     `said`: number -> what whoever ordered knows of a NIfTI file or of one beside it (annotation, contrast, body, session, beside, rater, labels);
-    `corrections`: fingerprint of a protocol -> what a person decided about it (`bidstree.corrections`)."""
+    `corrections`: fingerprint of a protocol -> what a person decided about it (`bidstree.corrections`);
+    `protocol`: profile (a dataset's own, as data), inclusion (ids of rules that fail a scan which breaks them), purposes (label of a visit -> purpose)."""
 
     run: str
     attempt: int
@@ -54,6 +55,7 @@ class Order:
     files: tuple[tuple[int, str], ...] = ()
     said: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
     corrections: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    protocol: Mapping[str, Any] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """The order as JSON; `parse` reads it back."""
@@ -63,6 +65,7 @@ class Order:
             value |= {"study": self.study, "session": self.session, "participant": {"code": self.participant, "label": self.label}}
             value["files"] = [{"n": n, "sha256": digest, **self.said.get(n, {})} for n, digest in self.files]
             value |= {"corrections": {mark: dict(row) for mark, row in self.corrections.items()}} if self.corrections else {}
+            value |= {"protocol": dict(self.protocol)} if self.protocol else {}
         return value
 
 
@@ -80,7 +83,7 @@ def parse(value: Any) -> Order:
     person = value.get("participant", {})
     plain = {
         name: value[name]
-        for name in ("run", "attempt", "kind", "site", "keys", "profile", "deface", "device", "jobs", "study", "session", "corrections")
+        for name in ("run", "attempt", "kind", "site", "keys", "profile", "deface", "device", "jobs", "study", "session", "corrections", "protocol")
         if name in value
     }
     files = tuple((row["n"], row["sha256"]) for row in value.get("files", ()))

@@ -16,7 +16,23 @@ from pipeline.codes import Refused
 from pipeline.inside import open_keys
 from pipeline.outcome import digest
 
-__all__ = ["attach", "clean", "common", "consensus", "convert", "deface", "handed", "labels", "measure", "pixels", "protocol", "save", "strip", "verify"]
+__all__ = [
+    "attach",
+    "clean",
+    "common",
+    "consensus",
+    "convert",
+    "deface",
+    "handed",
+    "labels",
+    "measure",
+    "pixels",
+    "protocol",
+    "save",
+    "strip",
+    "verify",
+    "visit",
+]
 
 FACE_MM = 100.0  # less than an adult's face is high, from chin to brow with the soft parts
 LONGEST_MIN = 240
@@ -84,10 +100,17 @@ def series_of(path: Path) -> dict[str, Any]:
 
 
 def protocol(item: dict[str, Any]) -> dict[str, Any]:
-    """Does the image keep to the protocol? item: facts, suffix."""
+    """Does the image keep to the protocol? item: facts, suffix, profile (data, or null for the usual one), purpose (of its visit, or null)."""
     from qa import protocol as room
 
-    return dict(room.check(item["facts"], suffix=item["suffix"]))
+    return dict(room.check(item["facts"], item["profile"] or "magnims-2024", suffix=item["suffix"], purpose=item["purpose"]))
+
+
+def visit(item: dict[str, Any]) -> dict[str, Any]:
+    """Which contrasts does a visit of that purpose lack? item: images (suffix, body, contrast_agent), purpose, profile."""
+    from qa import protocol as room
+
+    return dict(room.visit(item["images"], item["purpose"], item["profile"] or "magnims-2024"))
 
 
 def pixels(item: dict[str, Any]) -> list[dict[str, Any]]:
@@ -206,17 +229,21 @@ def under_name(source: Path, out: Path) -> Path:
 def measure(item: dict[str, Any]) -> dict[str, Any]:
     """Quality of one image. item: nifti, suffix, stage, device, zone, whole (before defacing), bval, bvec, facts; paths or null.
 
-    pictures: where the arrays of its pictures go (.npz); placement: where an earlier measurement of the same head found it, or null; it saves the registration.
+    pictures: where the arrays of its pictures go (.npz); placement: where an earlier measurement of the same head found it, or null; it saves the registration;
+    conformity, inclusion: what the protocol step said, and the rules that fail a scan which breaks them.
     """
     import numpy as np
 
     import qa
+    from qa.subject import body_of
     from spatial.volumes import load
 
     volume = load(Path(item["nifti"]))
     zone, bval, bvec = (Path(item[name]) if item[name] else None for name in ("zone", "bval", "bvec"))
-    same = {name: item[name] for name in ("stage", "device", "facts", "placement")} | {"whole": Path(item["whole"]) if item["whole"] else None}
-    report = qa.measure(volume, item["suffix"], deface_zone=zone, bval=bval, bvec=bvec, **same)
+    same = {name: item[name] for name in ("stage", "device", "facts", "placement", "conformity", "inclusion")} | {
+        "whole": Path(item["whole"]) if item["whole"] else None
+    }
+    report = qa.measure(volume, item["suffix"], deface_zone=zone, bval=bval, bvec=bvec, body=body_of(item["facts"]), **same)
     arrays: dict[str, Any] = dict(report.pictures)
     np.savez_compressed(item["pictures"], **arrays)
     return dict(report)

@@ -40,6 +40,7 @@ from pipeline.outcome import BadOutcome, FileRow, Outcome
 from pipeline.sort import Sorted, Study, in_archives, sort
 from pipeline.steps import run_study
 from pipeline.workspace import Lock, Progress, Workspace, clear, private, publish, set_modes, silent, write_whole
+from qa import tables
 
 __all__ = ["Request", "Usage", "run"]
 
@@ -246,7 +247,7 @@ def finish(asked: Request, outcome: Outcome) -> None:
     pieces = [path for path in sorted(outcome.pieces) if any(path.rglob("*.nii.gz"))]
     if pieces:
         about = {"Name": "De-identified MRI", "GeneratedBy": [{"Name": "myelin", "Version": outcomes.ours()}]}
-        dataset.assemble(pieces, final / "bids", about, sessions=aged(outcome), scans=scans(outcome))
+        dataset.assemble(pieces, final / "bids", about, sessions=aged(outcome), scans=scans(outcome), derived={"qa": measured(outcome)})
     outcome.write(final / "outcome.json")
     set_modes(final, folders=0o755, files=0o644)
     if asked.out.exists():
@@ -254,9 +255,19 @@ def finish(asked: Request, outcome: Outcome) -> None:
     publish(final, asked.out)
 
 
+def going_out(outcome: Outcome) -> list[dict[str, Any]]:
+    """The images of the dataset itself that came through."""
+    return [image for image in outcome.images if image["products"] and not image["bids"].startswith("derivatives/")]
+
+
+def measured(outcome: Outcome) -> dict[str, str]:
+    """The tables of derivatives/qa."""
+    return tables.texts(tables.row(image["bids"], image["quality"], image["protocol"]) for image in going_out(outcome))
+
+
 def scans(outcome: Outcome) -> list[dict[str, Any]]:
     """What the scans tables say of each image: how it was measured, defaced and converted."""
-    going = [image for image in outcome.images if image["products"] and not image["bids"].startswith("derivatives/")]
+    going = going_out(outcome)
     verdicts = [
         {"quality": image["quality"]["grade"], "deface": image["deface"]["verdict"], "conversion": image["conversion"].get("verdict")} for image in going
     ]

@@ -32,6 +32,10 @@ CODES: dict[str, tuple[str, str]] = {
     "repeated_slices": ("Neighbouring slices inside the anatomy are copies of each other.", "Send the whole series."),
     "brain_erased": ("A region of the brain has one constant value: it was erased by processing.", "Send the scan as the scanner made it."),
     "brain_cut": ("Part of the brain lies outside the field of view.", "Use another series, or record that this one was not meant to cover the brain."),
+    "cord_cut": (
+        "Part of the cord segment that the series is said to show lies outside the field of view.",
+        "Use another series, or name what this one shows.",
+    ),
     "volumes_dead": ("Volumes of the series hold no signal.", "Send the whole series."),
     "brain_touched": ("Defacing changed voxels of the brain.", "Deface it again from the original; do not give this one out."),
     "not_included": ("The dataset asks for a protocol rule that this scan breaks.", "Use another series, or change the dataset's criteria of inclusion."),
@@ -46,9 +50,11 @@ CODES: dict[str, tuple[str, str]] = {
     "few_volumes": ("There are too few volumes of this kind.", ""),
     "not_computable": ("The measure has no finite value on this image.", ""),
     "unknown_profile": ("There is no protocol profile of that name.", "See `qa.protocol.profiles()`."),
+    "bad_profile": ("This is no protocol profile.", "Write it as qa/profiles/magnims-2024.toml is written."),
     "no_images": ("The folder holds no NIfTI image.", "Give a BIDS dataset."),
     "no_device": ("The device asked for is not there.", "Use --device cpu."),
-    "mask_mismatch": ("The mask of the defaced zone does not lie on the grid of the image.", "Give a mask with the shape of the image."),
+    "no_n4": ("N4 was asked for, and SimpleITK is not installed.", "Install SimpleITK, or use --bias fit."),
+    "mask_mismatch": ("A mask does not lie on the grid of the image.", "Give a mask with the shape of the image."),
 }
 
 

@@ -5,6 +5,7 @@ The order inside: integrity of the file -> head -> hard facts -> measures by gro
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,7 @@ def measure(
     stage: str = "pre-deface",
     device: str = "cpu",
     deface_zone: Any = None,
+    cord: Any = None,
     bval: Any = None,
     bvec: Any = None,
     body: str = "brain",
@@ -57,22 +59,59 @@ def measure(
     whole: Any = None,
     conformity: Mapping[str, Any] | None = None,
     inclusion: Collection[str] = (),
+    bias: str = "fit",
 ) -> Report:
     """Measure one image.
 
     `volume`: 3D, or 4D with time last; `suffix`: BIDS suffix; `stage`: pre-deface | post-deface; `deface_zone`: bool array on the image's grid
-    (or a path to one) of what was taken away; `bval` (t,) s/mm^2 and `bvec` (3, t): arrays or paths; `body`: brain | spine; `facts`: DICOM
+    (or a path to one) of what was taken away; `bval` (t,) s/mm^2 and `bvec` (3, t): arrays or paths; `body`: brain | spine, or cspine | tspine | lspine where
+    the series is meant to show that segment of the cord; `cord`: a rater's mask of it (bool array or path) on the image's grid; `facts`: DICOM
     keywords of the scanner (Manufacturer, ManufacturerModelName, MagneticFieldStrength) that choose the norm among `known`; `placement`: the
     report's `placement` of an earlier measurement of the same head (image world -> template world), which saves the registration; `whole`: the
     volume (or a path to it) before defacing, with which the brain is compared voxel by voxel; `conformity`: what `qa.protocol.check` said, which makes
-    `fail` only by the rules (`inclusion`: their ids) that a dataset declared to be criteria of inclusion.
+    `fail` only by the rules (`inclusion`: their ids) that a dataset declared to be criteria of inclusion; `bias`: how the shading is found,
+    fit | n4 (SimpleITK): norms are of `fit`, so numbers by N4 are compared with none.
     Never raises for what an image is: an image that cannot be judged has the grade `fail` and the reason.
-    Raises QaError `mask_mismatch`, SpatialError `no_device`.
+    Raises QaError `mask_mismatch`, `no_n4`, SpatialError `no_device`.
     """
-    zone = _zone(deface_zone, volume)
-    subject = Subject(
-        volume, suffix, device=device, zone=zone, body=body, stage=stage, matrix=None if placement is None else np.asarray(placement, dtype=np.float64)
-    )
+    seen = subject_of(volume, suffix, stage=stage, device=device, deface_zone=deface_zone, cord=cord, body=body, placement=placement, bias=bias)
+    return judged(seen, bval=bval, bvec=bvec, facts=facts, known=known, whole=whole, conformity=conformity, inclusion=inclusion)
+
+
+def subject_of(
+    volume: Volume,
+    suffix: str,
+    *,
+    stage: str = "pre-deface",
+    device: str = "cpu",
+    deface_zone: Any = None,
+    cord: Any = None,
+    body: str = "brain",
+    placement: Any = None,
+    bias: str = "fit",
+    **_: Any,
+) -> Subject:
+    """What is measured, before anything is: the first half of `measure`, with its arguments (those of the second half are let be)."""
+    if bias == "n4" and importlib.util.find_spec("SimpleITK") is None:
+        raise refusal("no_n4")
+    matrix = None if placement is None else np.asarray(placement, dtype=np.float64)
+    zone, drawn = _mask(deface_zone, volume), _mask(cord, volume)
+    return Subject(volume, suffix, device=device, zone=zone, body=body, stage=stage, matrix=matrix, cord=drawn, bias=bias)
+
+
+def judged(
+    subject: Subject,
+    *,
+    bval: Any = None,
+    bvec: Any = None,
+    facts: Mapping[str, Any] | None = None,
+    known: norms.Norms | None = None,
+    whole: Any = None,
+    conformity: Mapping[str, Any] | None = None,
+    inclusion: Collection[str] = (),
+    **_: Any,
+) -> Report:
+    """The report on a subject: the second half of `measure`, with its arguments (those of the first half are let be)."""
     found: list[Fact] = []
     _gradients(subject, bval, bvec, found)
     found += facts_of(subject) + broken(conformity, inclusion)
@@ -128,7 +167,7 @@ def _report(
     key = norms.key(subject.suffix, facts, subject.volume.zooms)
     metrics = {name: entry(name, values.get(name)) for name in expected(subject.kind)}
     review_z = None
-    if known is not None:
+    if known is not None and subject.bias == "fit":
         review_z = known.judge(key, metrics)
     doubts = [] if found else doubts_of(subject)
     verdict = grade(found, metrics, norms.limits(subject.kind, subject.suffix), review_z, doubts)
@@ -136,7 +175,7 @@ def _report(
     return Report(
         {
             "schema": SCHEMA,
-            "qa_version": VERSION,
+            "qa_version": VERSION if subject.bias == "fit" else f"{VERSION}+{subject.bias}",
             "suffix": subject.suffix,
             "kind": subject.kind,
             "stage": subject.stage,
@@ -175,17 +214,17 @@ def unreadable(suffix: str, reason: str = "") -> Report:
     return Report(content | {"unavailable": dict.fromkeys(names, sentence), "drivers": [], **verdict})
 
 
-def _zone(given: Any, volume: Volume) -> NDArray[np.bool_] | None:
+def _mask(given: Any, volume: Volume) -> NDArray[np.bool_] | None:
     if given is None:
         return None
     if isinstance(given, str | Path):
         from spatial.volumes import load
 
         given = load(Path(given)).data
-    zone = np.asarray(getattr(given, "data", given) if isinstance(given, Volume) else given) > 0.5
-    if zone.shape != volume.shape[:3]:
+    mask = np.asarray(given.data if isinstance(given, Volume) else given) > 0.5
+    if mask.shape != volume.shape[:3]:
         raise refusal("mask_mismatch")
-    return zone
+    return mask
 
 
 def _gradients(subject: Subject, bval: Any, bvec: Any, found: list[Fact]) -> None:

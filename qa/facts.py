@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from qa import artifacts, coverage
+from qa import artifacts, cord, coverage
 from qa.errors import QaError
 from qa.grades import Fact
 from qa.masks import anatomy, grow, lag, spread
-from qa.scene import Scene
+from qa.robust import Tensor, median
+from qa.scene import Scene, canonical
 from qa.subject import Subject
 
 CONTRASTS = ("T1w", "T2w", "FLAIR", "PDw", "T2starw")
@@ -40,7 +41,7 @@ def facts_of(subject: Subject) -> list[Fact]:
     drowned = _drowned(subject.scene)
     if drowned:
         return [*found, drowned]
-    return [*found, *_slices_facts(subject), *_brain_facts(subject)]
+    return [*found, *_slices_facts(subject), *_brain_facts(subject), *_cord_facts(subject)]
 
 
 def doubts_of(subject: Subject) -> list[Fact]:
@@ -88,12 +89,13 @@ def _brain_facts(subject: Subject) -> list[Fact]:
     except QaError:
         return []
     found = []
+    varies = ~_ceiling(scene)
     # Inside the object a little is enough; beyond it (half a head gone) the template's place must be empty far from its rim, as a skull-stripped
     # or shrunken brain does not fill it.
     for mask, mm, least in ((brain.mask, 4.0, ERASED_ML), (brain.place, 8.0, GONE_ML)):
         if mask is brain.place and subject.suffix not in CONTRASTS:
             continue
-        ml, value = coverage.erased(scene.image, spread(grow(mask, -mm, scene.work_zooms), scene.by, scene.shape), scene.zooms)
+        ml, value = coverage.erased(scene.image, spread(grow(mask, -mm, scene.work_zooms), scene.by, scene.shape) & varies, scene.zooms)
         if ml > least:
             found.append(Fact("brain_erased", f"{ml:.0f} ml have the value {value:.6g}."))
             break
@@ -101,6 +103,33 @@ def _brain_facts(subject: Subject) -> list[Fact]:
         worst = max(brain.cut, key=lambda side: brain.cut[side])
         found.append(Fact("brain_cut", f"{100 * brain.outside:.0f} % of it, most at the {FACE_WORDS[worst]} end."))
     return found
+
+
+CEILING_LEAST = 0.85
+"""Share of the maximum that the median voxel beside the clipped ones has: brightness runs up to a ceiling, and jumps to what somebody wrote."""
+
+
+def _ceiling(scene: Scene) -> Tensor:
+    """Voxels at the ceiling of the receiver, a soft thing (`sat_frac`) that is no erasing: at the maximum, and inside the brain beside voxels almost there."""
+    top = float(scene.image.max())
+    at = scene.image >= top
+    beside = grow(at, min(scene.zooms), scene.zooms) & ~at & spread(scene.brain.place, scene.by, scene.shape)
+    return at if bool(beside.any()) and median(scene.image[beside]) >= CEILING_LEAST * top else at & False
+
+
+def _cord_facts(subject: Subject) -> list[Fact]:
+    """Whether the cord segment claimed is cut: asked of pictures of the spine, not of series over time."""
+    import torch
+
+    if subject.kind != "spine":
+        return []
+    scene = subject.scene
+    drawn = None
+    if subject.cord is not None:
+        flat, _, _ = canonical(subject.cord, np.asarray(subject.volume.affine, dtype=np.float64))
+        drawn = torch.from_numpy(np.ascontiguousarray(flat)).to(scene.image.device)
+    said = cord.cut(scene, subject.body, drawn)
+    return [Fact("cord_cut", said)] if said else []
 
 
 FACE_WORDS = {"L": "left", "R": "right", "P": "back", "A": "front", "I": "lower", "S": "upper"}

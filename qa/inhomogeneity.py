@@ -11,6 +11,7 @@ import itertools
 import numpy as np
 from numpy.typing import NDArray
 
+from qa.errors import refusal
 from qa.masks import Tissue, tissue
 from qa.robust import Tensor, median, quantile
 
@@ -80,12 +81,27 @@ def inu(field_inside: Tensor) -> dict[str, float]:
     return {"inu_range": quantile(field_inside, 0.95) - quantile(field_inside, 0.05), "inu_med": median(field_inside)}
 
 
-def n4(work: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """The same field by N4 (SimpleITK, shrink 4), where SimpleITK is installed; ImportError where it is not. Not used unless asked for."""
-    import SimpleITK as sitk  # type: ignore[import-not-found,unused-ignore]
+BIASES = ("fit", "n4")
+"""How the field is found: by `fit`, or by N4 where SimpleITK is installed."""
+
+
+def fit_n4(work: Tensor, mask: Tensor, suffix: str) -> tuple[Tensor, Tissue]:
+    """What `fit` gives, with the field by N4 (Tustison 2010; SimpleITK, shrunk by 4, on the CPU). Raises QaError `no_n4` without SimpleITK, `no_tissue`."""
+    import torch
+
+    found = torch.from_numpy(n4(work.cpu().numpy(), mask.cpu().numpy())).to(work)
+    return found, tissue(work[mask] / found[mask], suffix)
+
+
+def n4(work: NDArray[np.float32], mask: NDArray[np.bool_], shrink: int = 4) -> NDArray[np.float32]:
+    """N4's field on the grid of `work`, median 1 inside the mask. Raises QaError `no_n4` where SimpleITK is not installed."""
+    try:
+        import SimpleITK as sitk  # type: ignore[import-not-found,unused-ignore]
+    except ImportError as error:
+        raise refusal("no_n4") from error
 
     image, inside = sitk.GetImageFromArray(work.clip(min=1e-6)), sitk.GetImageFromArray(mask.astype(np.uint8))
     corrector = sitk.N4BiasFieldCorrectionImageFilter()
-    corrector.Execute(sitk.Shrink(image, [4] * 3), sitk.Shrink(inside, [4] * 3))
+    corrector.Execute(sitk.Shrink(image, [shrink] * 3), sitk.Shrink(inside, [shrink] * 3))
     field_ = np.exp(sitk.GetArrayFromImage(corrector.GetLogBiasFieldAsImage(image))).astype(np.float32)
     return np.asarray(field_ / np.median(field_[mask]), dtype=np.float32)

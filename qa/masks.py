@@ -10,15 +10,20 @@ normal distributions inside the brain, fitted on a histogram.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qa.errors import refusal
+from qa.errors import QaError, refusal
 from qa.robust import Tensor, histogram, median, otsu, quantile
 from spatial.errors import SpatialError
 from spatial.volumes import Volume
+
+if TYPE_CHECKING:
+    from spatial.register import Alignment
 
 ORDER: dict[str, tuple[str, str, str]] = {
     "T1w": ("csf", "gm", "wm"),
@@ -202,16 +207,37 @@ def place(here: Volume, device: str = "cpu") -> tuple[NDArray[np.float64], float
     from spatial.register import align
     from spatial.templates import head as template_head
 
-    template = template_head()
     try:
-        found = align(template.volume, here, kind="affine", device=device)
+        return _believed(align(template_head().volume, here, kind="affine", device=device))
     except SpatialError as error:
-        if error.code not in ("no_overlap", "empty_volume"):
-            raise
-        raise refusal("no_brain", error.reason) from error
+        raise _no_brain(error) from error
+
+
+def place_many(here: Sequence[Volume], device: str = "cpu") -> list[NDArray[np.float64] | QaError]:
+    """The placement of each of several images, found together on the device, or the refusal `place` would raise."""
+    from spatial.register import align_many
+    from spatial.templates import head as template_head
+
+    found: list[NDArray[np.float64] | QaError] = []
+    for one in align_many(template_head().volume, here, kind="affine", device=device):
+        try:
+            found.append(_no_brain(one) if isinstance(one, SpatialError) else _believed(one)[0])
+        except QaError as error:
+            found.append(error)
+    return found
+
+
+def _believed(found: Alignment) -> tuple[NDArray[np.float64], float]:
     if not (min(found.scale) > 0.7 and max(found.scale) < 1.5):
         raise refusal("no_brain", f"Stretches of {min(found.scale):.2f} to {max(found.scale):.2f} against the template are no head's.")
     return np.asarray(found.matrix, dtype=np.float64), float(found.nmi)
+
+
+def _no_brain(error: SpatialError) -> QaError:
+    """The refusal for a volume that cannot be aligned; what is no fault of the volume is raised as it is."""
+    if error.code not in ("no_overlap", "empty_volume"):
+        raise error
+    return refusal("no_brain", error.reason)
 
 
 def brain(

@@ -140,14 +140,14 @@ METRICS: dict[str, Metric] = {row.name: row for row in _rows()}
 
 
 def kind(suffix: str, body: str = "brain") -> str:
-    """Which measures apply to a BIDS suffix: bold | dwi | map | spine | structural."""
+    """Which measures apply to a BIDS suffix: bold | dwi | map | spine | structural. `body`: as for `qa.measure`."""
     if suffix in ("bold", "cbv"):
         return "bold"
     if suffix == "dwi":
         return "dwi"
     if suffix in MAPS:
         return "map"
-    return "spine" if body == "spine" else "structural"
+    return "structural" if body == "brain" else "spine"
 
 
 def expected(of_kind: str) -> list[str]:

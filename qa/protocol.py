@@ -24,8 +24,10 @@ def profiles() -> list[str]:
     return sorted(p.name.removesuffix(".toml") for p in resources.files("qa").joinpath("profiles").iterdir() if p.name.endswith(".toml"))
 
 
-def load(profile: str | Path) -> dict[str, Any]:
-    """A profile by name, or from a site's own TOML file. Raises QaError `unknown_profile`."""
+def load(profile: str | Path | Mapping[str, Any]) -> dict[str, Any]:
+    """A profile by name, from a site's own TOML file, or as data (what such a file holds). Raises QaError `unknown_profile`, `bad_profile`."""
+    if isinstance(profile, Mapping):
+        return sound(profile)
     if isinstance(profile, Path):
         source: Any = profile
     else:
@@ -33,19 +35,80 @@ def load(profile: str | Path) -> dict[str, Any]:
         if profile not in profiles():
             raise refusal("unknown_profile")
     try:
-        return tomllib.loads(source.read_text(encoding="utf-8"))
-    except (OSError, tomllib.TOMLDecodeError) as error:
+        found = tomllib.loads(source.read_text(encoding="utf-8"))
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise refusal("unknown_profile") from error
+    return sound(found)
 
 
-def check(facts: Facts, profile: str | Path = "magnims-2024", *, suffix: str | None = None, body: str | None = None) -> dict[str, Any]:
+def sound(profile: Mapping[str, Any]) -> dict[str, Any]:
+    """The profile, if it is one: every rule has an id of its own, a sentence, a value that may be asked for, and a range. Raises QaError `bad_profile`."""
+    rules = profile.get("rule")
+    if not all(isinstance(profile.get(name), str) and profile[name] for name in ("name", "title", "version")) or not isinstance(rules, list):
+        raise refusal("bad_profile", "It needs name, title, version and a list of rules.")
+    for number_, rule in enumerate(rules, 1):
+        if why := _wrong(rule):
+            raise refusal("bad_profile", f"Rule {number_} {why}.")
+    if len({rule["id"] for rule in rules}) < len(rules):
+        raise refusal("bad_profile", "Two rules have one id.")
+    for lists in _lists(profile.get("visit", {})):
+        if not all(isinstance(row, Mapping) and isinstance(row.get("says"), str) and isinstance(row.get("any"), list) for row in lists):
+            raise refusal("bad_profile", "What a visit should bring needs says and any.")
+    return dict(profile)
+
+
+def _wrong(rule: Any) -> str:
+    """What is wrong with a rule; empty for a sound one."""
+    if not isinstance(rule, Mapping) or not all(isinstance(rule.get(name), str) and rule[name] for name in ("id", "says", "value")):
+        return "needs id, says and value"
+    if rule["value"] not in VALUES and rule["value"] not in KEYWORDS:
+        return "asks for a header element that no protocol has a say in"
+    ends = [rule[end] for end in ("min", "max") if end in rule]
+    if not ends or not all(isinstance(end, int | float) and not isinstance(end, bool) and math.isfinite(end) for end in ends):
+        return "needs a finite min or max"
+    where = rule.get("where")
+    if not isinstance(where, Mapping) or not where.keys() <= WHERE or not all(isinstance(word, str | list) for word in where.values()):
+        return f"needs a where with {', '.join(sorted(WHERE))} or nothing"
+    return ""
+
+
+def _lists(visits: Any) -> Iterable[list[Any]]:
+    """The lists of contrasts of every purpose and body part. Raises QaError `bad_profile` where there is something else."""
+    try:
+        found = [rows for bodies in visits.values() for lists in bodies.values() for rows in lists.values()]
+    except AttributeError:
+        raise refusal("bad_profile", "What a visit should bring is by purpose, body part and kind.") from None
+    if not all(isinstance(rows, list) for rows in found):
+        raise refusal("bad_profile", "What a visit should bring stands in lists.")
+    return found
+
+
+def rules_of(profile: str | Path | Mapping[str, Any] = "magnims-2024") -> list[str]:
+    """The ids of a profile's rules: what a dataset may declare to be criteria of inclusion. Raises QaError `unknown_profile`, `bad_profile`."""
+    return [str(rule["id"]) for rule in load(profile)["rule"]]
+
+
+def purposes_of(profile: str | Path | Mapping[str, Any] = "magnims-2024") -> list[str]:
+    """The purposes of a visit that a profile knows. Raises QaError `unknown_profile`, `bad_profile`."""
+    return sorted(load(profile).get("visit", {}))
+
+
+def check(
+    facts: Facts,
+    profile: str | Path | Mapping[str, Any] = "magnims-2024",
+    *,
+    suffix: str | None = None,
+    body: str | None = None,
+    purpose: str | None = None,
+) -> dict[str, Any]:
     """{profile, version, verdict, checks[{id, says, expected, found, status}]} of one image.
 
-    `suffix`: BIDS suffix (None: rules that ask for one are unknown); `body`: brain | spine | optic_nerve (None: from BodyPartExamined, else brain).
-    verdict: deviates if any rule deviates; else conforms if any conforms; else unknown. Raises QaError `unknown_profile`.
+    `suffix`: BIDS suffix (None: rules that ask for one are unknown); `body`: brain | spine | optic_nerve (None: from BodyPartExamined, else brain);
+    `purpose` of the visit: a rule of one purpose is asked of visits of that purpose alone, so of none whose purpose nobody said.
+    verdict: deviates if any rule deviates; else conforms if any conforms; else unknown. Raises QaError `unknown_profile`, `bad_profile`.
     """
     rules = load(profile)
-    here = {"suffix": suffix, "body": body or body_of(facts), "acquisition": acquisition(facts), "plane": plane(facts)}
+    here = {"suffix": suffix, "body": body or body_of(facts), "acquisition": acquisition(facts), "plane": plane(facts), "purpose": purpose or ""}
     checks = [_check(rule, facts, here) for rule in rules["rule"] if _asked(rule["where"], here)]
     states = {c["status"] for c in checks}
     verdict = "deviates" if "deviates" in states else "conforms" if "conforms" in states else "unknown"
@@ -142,6 +205,30 @@ def plane(facts: Facts) -> str | None:
     return ("sagittal", "coronal", "axial")[normal.index(max(normal))]
 
 
+WHERE = frozenset({"suffix", "body", "acquisition", "plane", "purpose"})
+KEYWORDS = frozenset(
+    [
+        "MagneticFieldStrength",
+        "SliceThickness",
+        "SpacingBetweenSlices",
+        "RepetitionTime",
+        "EchoTime",
+        "InversionTime",
+        "FlipAngle",
+        "EchoTrainLength",
+        "NumberOfAverages",
+        "PixelBandwidth",
+        "ImagingFrequency",
+        "PercentSampling",
+        "PercentPhaseFieldOfView",
+        "ReconstructionDiameter",
+        "Rows",
+        "Columns",
+        "MinutesSinceInjection",
+    ]
+)
+"""Header elements that a rule may ask for. A profile comes from a site, and what a check found is kept: a date of birth is a number as well."""
+
 SPINE = ("SPINE", "CSPINE", "TSPINE", "LSPINE", "LSSPINE", "CTSPINE", "TLSPINE", "NECK", "CORD")
 
 
@@ -153,11 +240,11 @@ def body_of(facts: Facts) -> str:
     return "optic_nerve" if "ORBIT" in said or "OPTIC" in said else "brain"
 
 
-def visit(images: Iterable[Mapping[str, Any]], purpose: str | None, profile: str | Path = "magnims-2024") -> dict[str, Any]:
+def visit(images: Iterable[Mapping[str, Any]], purpose: str | None, profile: str | Path | Mapping[str, Any] = "magnims-2024") -> dict[str, Any]:
     """What a visit lacks: {purpose, verdict, findings[{says, kind, status}]}.
 
     `images`: of each its `suffix`, `body` (default brain) and `contrast_agent` (bool, None unknown). `purpose`: diagnosis | monitoring | pml_safety;
-    another or None gives the verdict unknown and no finding. A body part without any image is not asked. Raises QaError `unknown_profile`.
+    another or None gives the verdict unknown and no finding. A body part without any image is not asked. Raises QaError `unknown_profile`, `bad_profile`.
     """
     rules = load(profile).get("visit", {})
     given = list(images)

@@ -224,11 +224,19 @@ def plot(entry: Mapping[str, Any]) -> str:
 def _protocol(protocol: Mapping[str, Any] | None) -> str:
     if not protocol:
         return ""
-    rows = "".join(
-        "<tr>" + "".join(f"<td>{html.escape(str(c[column]))}</td>" for column in ("says", "expected", "found", "status")) + "</tr>" for c in protocol["checks"]
-    )
-    head = f"<h2>Protocol: {html.escape(str(protocol['verdict']))}</h2><p>{html.escape(str(protocol['profile']))}</p>"
-    return head + f'<div class="scroll"><table><tr><th>rule</th><th>expected</th><th>found</th><th>status</th></tr>{rows}</table></div>'
+    rows = _rows(protocol.get("checks", ()), ("says", "expected", "found", "status"))
+    head = f"<h2>Protocol: {html.escape(str(protocol['verdict']))}</h2><p>{html.escape(str(protocol.get('profile', '')))}</p>"
+    head += f'<div class="scroll"><table><tr><th>rule</th><th>expected</th><th>found</th><th>status</th></tr>{rows}</table></div>'
+    visit = protocol.get("visit")
+    if not visit or not visit["findings"]:
+        return head
+    said = f"<h3>The visit, for {html.escape(str(visit['purpose']))}: {html.escape(str(visit['verdict']))}</h3>"
+    found = _rows(visit["findings"], ("says", "kind", "status"))
+    return head + said + f'<div class="scroll"><table><tr><th>contrast</th><th></th><th>status</th></tr>{found}</table></div>'
+
+
+def _rows(found: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> str:
+    return "".join("<tr>" + "".join(f"<td>{html.escape(str(one[column]))}</td>" for column in columns) + "</tr>" for one in found)
 
 
 def _all(report: Mapping[str, Any]) -> str:

@@ -81,12 +81,14 @@ class Scene:
         brain_wanted: bool = True,
         air_masked: bool = False,
         matrix: NDArray[np.float64] | None = None,
+        bias: str = "fit",
     ) -> None:
         import torch
 
         data, self.affine, self.order = canonical(np.asarray(volume.data), np.asarray(volume.affine, dtype=np.float64))
         self.suffix, self.device, self.brain_wanted, self.air_masked = suffix, device, brain_wanted, air_masked or zone is not None
-        self.given_matrix = matrix
+        self.bias = bias
+        self.given_matrix: NDArray[np.float64] | QaError | None = matrix  # or why there is none, where it was looked for with others (`qa.batch`)
         self.image: Tensor = torch.from_numpy(np.array(data, dtype=np.float32, order="C")).to(device)
         z = np.linalg.norm(self.affine[:3, :3], axis=0)
         self.zooms = (float(z[0]), float(z[1]), float(z[2]))
@@ -190,7 +192,8 @@ class Scene:
         if not self.brain_wanted:
             raise refusal("no_brain", "This is not a head.")
         taken = None if self.zone is None else masks.pool(self.zone.float(), self.by) > 0
-        return masks.brain(self.work, self.work_affine, self.head.mask, matrix=self.given_matrix, device=self.device, taken=taken)
+        matrix = None if self.given_matrix is None else told(self.given_matrix)
+        return masks.brain(self.work, self.work_affine, self.head.mask, matrix=matrix, device=self.device, taken=taken)
 
     def expected(self, by: tuple[int, int, int]) -> Tensor:
         """The template's picture on the work grid pooled by `by`."""
@@ -219,7 +222,8 @@ class Scene:
 
     @cached_property
     def _field_and_tissue(self) -> tuple[Tensor, masks.Tissue] | QaError:
-        return tried(lambda: inhomogeneity.fit(self.work, self.inner, self.suffix))
+        way = inhomogeneity.fit_n4 if self.bias == "n4" else inhomogeneity.fit
+        return tried(lambda: way(self.work, self.inner, self.suffix))
 
     @property
     def placement(self) -> NDArray[np.float64] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
@@ -14,6 +15,16 @@ from qa.metrics import kind
 from qa.robust import Tensor
 from qa.scene import Scene, canonical
 from spatial.volumes import Volume
+
+BODIES = ("brain", "spine", "cspine", "tspine", "lspine")
+"""What an image can show. A segment (cspine, tspine, lspine) is a claim: the series is meant to show all of its cord."""
+_SAID = {"SPINE": "spine", "CSPINE": "cspine", "TSPINE": "tspine", "LSPINE": "lspine"} | dict.fromkeys(("CTSPINE", "TLSPINE", "LSSPINE", "SSPINE"), "spine")
+
+
+def body_of(facts: Mapping[str, Any]) -> str:
+    """What header facts or a BIDS sidecar say an image shows (BodyPartExamined, BodyPart; DICOM PS3.16 annex L); brain where they say nothing of a spine."""
+    said = (str(facts.get(name) or "").upper().replace(" ", "") for name in ("BodyPartExamined", "BodyPart"))
+    return next((_SAID[word] for word in said if word in _SAID), "brain")
 
 
 class Subject:
@@ -29,9 +40,11 @@ class Subject:
         body: str,
         stage: str,
         matrix: NDArray[np.float64] | None = None,
+        cord: NDArray[np.bool_] | None = None,
+        bias: str = "fit",
     ) -> None:
         self.volume, self.suffix, self.device, self.zone, self.stage = volume, suffix, device, zone, stage
-        self.body, self.matrix = body, matrix
+        self.body, self.matrix, self.cord, self.bias = body, matrix, cord, bias
         self.kind = kind(suffix, body)
         self.bval: NDArray[np.float64] | None = None
         self.bvec: NDArray[np.float64] | None = None
@@ -60,6 +73,7 @@ class Subject:
             brain_wanted=self.body == "brain",
             air_masked=self.stage == "post-deface",
             matrix=self.matrix,
+            bias=self.bias,
         )
 
     @cached_property

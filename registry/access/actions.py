@@ -5,7 +5,7 @@ Each act asks the policy, checks, changes and writes its audit line as the last 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -66,6 +66,18 @@ def open_dataset(actor: User | str, slug: str, name: str, sites: Iterable[Site] 
     with transaction.atomic():
         dataset = accounts.add_dataset(slug, name, sites, agreement, **fields)
         audit.write(actor, "dataset.open", dataset, dataset=dataset, sites=[site.code for site in dataset.sites.all()])
+    return dataset
+
+
+def agree_protocol(actor: User | str, dataset: Dataset, protocol: Mapping[str, object], inclusion: Iterable[str]) -> Dataset:
+    """A protocol profile (empty: the usual one) and the rules of it that are criteria of inclusion, for studies still to come. Raises Denied, Invalid."""
+    if isinstance(actor, User):
+        policy.require_in(actor, "decide", dataset)
+    dataset.protocol, dataset.inclusion = dict(protocol), sorted(set(inclusion))
+    accounts.agreed(dataset)
+    with transaction.atomic():
+        dataset.save(update_fields=["protocol", "inclusion"])
+        audit.write(actor, "dataset.protocol", dataset, dataset=dataset, inclusion=dataset.inclusion)
     return dataset
 
 

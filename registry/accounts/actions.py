@@ -13,6 +13,8 @@ from django.db import IntegrityError, transaction
 from django.db.models import Model
 from django.utils import timezone
 
+from qa.errors import QaError
+from qa.protocol import rules_of
 from registry.accounts import keys
 from registry.accounts.models import Agreement, Dataset, Kind, Role, Site, Token, User
 from registry.rules import Conflict, Invalid
@@ -61,12 +63,24 @@ def add_site(code: str, name: str, country: str) -> Site:
 def add_dataset(slug: str, name: str, sites: Iterable[Site] = (), agreement: str = "", **fields: object) -> Dataset:
     """A dataset with its keys, sites and first agreement. Raises Invalid, Conflict."""
     dataset = Dataset(slug=slug, name=name, **fields)
+    agreed(dataset)
     checked(dataset, "dataset_exists")
     dataset.sites.set(list(sites))
     if agreement:
         add_agreement(dataset, agreement)
     keys.make(dataset)
     return dataset
+
+
+def agreed(dataset: Dataset) -> None:
+    """Whether the dataset's profile is one, and its criteria of inclusion are rules of it. Raises Invalid."""
+    try:
+        rules = rules_of(dataset.protocol) if dataset.protocol else rules_of()
+    except QaError as error:
+        raise Invalid(error.code, error.reason, error.advice, [{"field": "protocol", "reason": error.reason}]) from None
+    if not isinstance(dataset.inclusion, list) or not set(map(str, dataset.inclusion)) <= set(rules):
+        advice = f"The rules are {', '.join(rules)}."
+        raise Invalid("unknown_rule", "A criterion of inclusion is no rule of the profile.", advice, [{"field": "inclusion", "reason": advice}])
 
 
 def add_agreement(dataset: Dataset, text: str) -> Agreement:

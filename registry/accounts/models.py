@@ -90,6 +90,8 @@ class Dataset(Fact):
     retention_days = models.PositiveSmallIntegerField(default=30)
     licence = models.CharField(max_length=200, blank=True)
     terms = models.TextField(blank=True)
+    protocol = models.JSONField(default=dict, blank=True, help_text="a protocol profile of its own, as qa/profiles/*.toml; empty: magnims-2024")
+    inclusion = models.JSONField(default=list, blank=True, help_text="ids of the profile's rules that a scan must not break")
 
     class Meta:
         constraints = [

@@ -177,6 +177,15 @@ class DatasetDoor(Door):
         return Response(account_shapes.DatasetShape(find(queries.datasets(self.asker), slug=slug)).data)
 
 
+class ProtocolDoor(Door):
+    scopes = {"POST": "decide"}
+
+    @told(account_shapes.DatasetShape, request=account_shapes.NewProtocol, summary="Agree on a protocol and on criteria of inclusion", tags=["administration"])
+    def post(self, request: Request, slug: str) -> Response:
+        dataset = find(queries.datasets(self.asker), slug=slug)
+        return Response(account_shapes.DatasetShape(actions.agree_protocol(self.asker, dataset, **self.body(account_shapes.NewProtocol))).data)
+
+
 class UsersDoor(Door):
     scopes = {"POST": "admin"}
 

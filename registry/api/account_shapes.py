@@ -87,13 +87,20 @@ class DatasetShape(Shape):
     purpose_level = s.CharField()
     min_count = s.IntegerField()
     retention_days = s.IntegerField()
+    protocol = s.JSONField()
+    inclusion = words()
     sites = s.SerializerMethodField()
 
     def get_sites(self, dataset: Any) -> list[str]:
         return [site.code for site in dataset.sites.all()]
 
 
-class NewDataset(Strict):
+class NewProtocol(Strict):
+    protocol = s.DictField(default=dict, help_text="a protocol profile of its own, as data (docs/reference/quality.md); empty: magnims-2024")
+    inclusion = s.ListField(child=s.CharField(max_length=64), default=list, max_length=200, help_text="rules of the profile that a scan must not break")
+
+
+class NewDataset(NewProtocol):
     slug = s.RegexField(r"^[a-z][a-z0-9-]{0,39}$")
     name = s.CharField(max_length=200)
     description = s.CharField(max_length=20_000, allow_blank=True, default="")

@@ -100,7 +100,7 @@ class VisitsDoor(Door):
     def post(self, request: Request) -> Response:
         given = self.body(handing_shapes.NewVisits)["visits"]
         found = find_all(people(self.asker), (row["participant"] for row in given), "visits.{}.participant")
-        made = actions.add_visits(self.asker, [(found[row["participant"]], row["label"], row["date"]) for row in given])
+        made = actions.add_visits(self.asker, [(found[row["participant"]], row["label"], row["date"], row["purpose"]) for row in given])
         return Response({"results": handing_shapes.VisitShape(made, many=True).data}, status=201)
 
 

@@ -38,6 +38,12 @@ class NewVisit(Strict):
     participant = s.UUIDField()
     label = s.RegexField(r"^[a-z0-9]{1,32}$")
     date = s.DateField(help_text="becomes a keyed code at once; no calendar date is kept")
+    purpose = s.RegexField(
+        r"^[a-z][a-z0-9_]{0,31}$",
+        allow_blank=True,
+        default="",
+        help_text="why the visit was made, in a word of the dataset's protocol: diagnosis, monitoring, …",
+    )
 
 
 class NewVisits(Strict):
@@ -49,6 +55,7 @@ class VisitShape(Shape):
     participant = s.UUIDField(source="participant_id")
     label = s.CharField()
     day = s.IntegerField(allow_null=True)
+    purpose = s.CharField()
 
 
 class NewRecord(Strict):

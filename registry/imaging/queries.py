@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.db.models import Q, QuerySet
 
-from qa import norms
+from qa import norms, protocol
 from registry.access import policy
 from registry.accounts.models import User
 from registry.imaging.models import FACELESS, Image
+from registry.subjects.models import Visit
 
 
 def images(asker: User | None) -> QuerySet[Image]:
@@ -52,7 +55,20 @@ def quality_page(image: Image) -> str | None:
         return None
     decided = image.state in (Image.State.ACCEPTED, Image.State.REFUSED) and image.decided_at is not None
     verdict = {"state": image.state, "reason": image.reason} if decided else None
-    return report.page(told, image.bids_path.rsplit("/", 1)[-1], protocol=image.provenance.get("protocol") or None, verdict=verdict)
+    kept = image.provenance.get("protocol") or None
+    if kept and image.visit.purpose:
+        kept = kept | {"visit": lacking(image.visit)}
+    return report.page(told, image.bids_path.rsplit("/", 1)[-1], protocol=kept, verdict=verdict)
+
+
+def lacking(visit: Visit) -> dict[str, Any]:
+    """Which contrasts a visit lacks for its purpose, by all its images that are not refused: a study is often handed in in parts."""
+    living = visit.images.filter(state__in=[Image.State.PROPOSED, Image.State.ACCEPTED]).values_list("suffix", "entities", "provenance__contrast__fields")
+    images = [
+        {"suffix": suffix, "body": protocol.body_of({"BodyPartExamined": (fields or {}).get("BodyPart")}), "contrast_agent": True if "ce" in entities else None}
+        for suffix, entities, fields in living
+    ]
+    return protocol.visit(images, visit.purpose or None, visit.participant.dataset.protocol or "magnims-2024")
 
 
 def drawn(kind: str, image: Image) -> list[int]:

@@ -83,13 +83,16 @@ def register(actor: User, dataset: Dataset, site: Site, rows: Sequence[Row]) -> 
     return people
 
 
-def add_visits(actor: User, rows: Sequence[tuple[Participant, str, date]]) -> list[Visit]:
-    """Add visits, all or none: the date becomes a keyed day code and is forgotten. Raises Denied, Invalid, Conflict."""
-    for participant, _, _ in rows:
+def add_visits(actor: User, rows: Sequence[tuple[Participant, str, date] | tuple[Participant, str, date, str]]) -> list[Visit]:
+    """Add visits (participant, label, date, and the purpose if known), all or none: the date becomes a keyed day code and is forgotten.
+
+    Raises Denied, Invalid, Conflict.
+    """
+    for participant, *_ in rows:
         policy.require(actor, "contribute", participant)
     with transaction.atomic():
         visits = [_each("visits", rows, n, lambda row: subjects.add_visit(*row)) for n in range(len(rows))]
-        people = {participant.pk: participant for participant, _, _ in rows}.values()
+        people = {participant.pk: participant for participant, *_ in rows}.values()
         matching.go_on_with(matching.waiting_for(people))
         for participant in people:
             audit.write(actor, "visit.add", f"participant:{participant.pk}", dataset=participant.dataset)

@@ -167,7 +167,16 @@ def order_study(run: Run) -> dict[str, Any]:
         "session": study.visit.label,
         "files": [{"n": row.n, "sha256": row.sha256} | _said(row, files) for row in files],
         **({"corrections": corrections} if corrections else {}),
+        **({"protocol": agreed} if (agreed := _agreed(study.participant)) else {}),
     }
+
+
+def _agreed(participant: Participant) -> dict[str, Any]:
+    """What the order says of protocols: the dataset's own profile, its criteria of inclusion, and what this person's visits were for."""
+    dataset = participant.dataset
+    purposes = dict(Visit.objects.filter(participant=participant).exclude(purpose="").values_list("label", "purpose"))
+    told = {"profile": dataset.protocol, "inclusion": dataset.inclusion, "purposes": purposes}
+    return {name: value for name, value in told.items() if value}
 
 
 def _said(row: UploadFile, files: Iterable[UploadFile]) -> dict[str, Any]:
@@ -239,7 +248,9 @@ def record_study(run: Run, outcome: Json, folder: Path) -> dict[str, Any]:
     products = {product["path"]: product for product in outcome["products"]}
     ids = _image_ids(study, outcome["images"])
     renamed: dict[str, str] = {}
-    made = [_record_image(run, study, id_, image, products, outcome["versions"], renamed) for id_, image in zip(ids, outcome["images"], strict=True)]
+    usual = queries.usual()
+    images = [{**image, "quality": norms.against(image["quality"], usual)} for image in outcome["images"]]
+    made = [_record_image(run, study, id_, image, products, outcome["versions"], renamed) for id_, image in zip(ids, images, strict=True)]
     _call_by_new_names(study.participant, [row for row in made if row is not None], renamed)
     study.state, study.code, study.reason, study.advice = Study.State.RECORDED, "ok", "", ""
     study.save()
@@ -258,7 +269,6 @@ def _record_image(run: Run, study: Study, id_: uuid.UUID, image: Json, products:
     visit = _visit_of(study, image["bids"])
     if files and _known(visit, files):
         return None
-    image = {**image, "quality": norms.against(image["quality"], queries.usual())}
     withheld = _withheld(image, files)
     if before := Image.objects.filter(pk=id_).first():  # the study was done again
         if withheld or before.state != Image.State.REFUSED or before.decided_by_id:  # what a steward refused stays refused

@@ -19,6 +19,7 @@ from typing import Any
 from bidstree import dataset, tables
 from bidstree.names import EDITION
 from pipeline.outcome import versions
+from qa import tables as quality
 from registry.accounts.models import Dataset
 from registry.clinical import derived, dictionary
 from registry.clinical.models import ClinicalRecord
@@ -87,6 +88,7 @@ def facts(
         **_constant(known or records),
         "sessions": [{"session_id": f"ses-{visit.label}", "day": visit.day} | _age(visit, records, images) for visit in visits],
         "scans": sorted((_scan(image) for image in images if image.bids_path.startswith("sub-")), key=lambda row: str(row["filename"])),
+        "quality": sorted((_measured(image) for image in images if image.bids_path.startswith("sub-")), key=lambda row: str(row["source"])),
         "phenotype": {name: [rows[session] for session in sorted(rows)] for name, rows in phenotype.items()},
         "most": {record.instrument: max(other.number for other in records if other.instrument == record.instrument) for record in records},
     }
@@ -125,6 +127,11 @@ def _derived(visits: Sequence[Visit], known: Sequence[ClinicalRecord]) -> list[t
     return [(visit, told[visit.day]) for visit in visits if visit.day in told]
 
 
+def _measured(image: Image) -> dict[str, Any]:
+    """What the tables of derivatives/qa say of one image; its name is that under which it is given out."""
+    return quality.row(image.bids_path, image.provenance.get("quality") or {"grade": image.grade}, image.provenance.get("protocol"))
+
+
 def _age(visit: Visit, records: Sequence[ClinicalRecord], images: Sequence[Image]) -> dict[str, Any]:
     """The age at a visit in years, where its demographic record or its images tell it; a child's from the months."""
     for record in records:
@@ -147,7 +154,9 @@ def shared(header: Mapping[str, Any], everybody: Sequence[Mapping[str, Any]], de
         *_table("participants", tables.participants(rows, BANDS | _explained(header.get("dictionary", FIRST)))),
     ]
     entries += _phenotype(everybody, header.get("dictionary", FIRST))
-    for name in sorted(set(derivatives)):
+    measures = quality.texts(row for told in everybody for row in told.get("quality", ()))
+    entries += [_entry(f"derivatives/qa/{path}", text.encode()) for path, text in measures.items()]
+    for name in sorted({*derivatives, *(["qa"] if measures else [])}):
         entries.append(_entry(f"derivatives/{name}/dataset_description.json", dataset.dump(_description(header, name)).encode()))
     return entries
 

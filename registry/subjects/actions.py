@@ -16,6 +16,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import F
 
 from deid.pseudonyms import CodeKey, is_placeholder
+from qa.protocol import purposes_of
 from registry.accounts import keys
 from registry.accounts.models import Dataset, Site
 from registry.rules import Conflict, Invalid
@@ -128,19 +129,23 @@ def plausible(patient_id: str, issuer: str = "", sex: str = "", band: str = "") 
         raise Invalid("unknown_band", "A birth year band has five years, beginning with a year that ends in 0 or 5.", "Write it as 1980-1984.")
 
 
-def add_visit(participant: Participant, label: str, day: date) -> Visit:
+def add_visit(participant: Participant, label: str, day: date, purpose: str = "") -> Visit:
     """A visit on this calendar day, of which only the keyed code and the distance in days to the first registered visit are kept.
 
-    Raises Invalid for a malformed label or a day more than a hundred years away, Conflict when label or day are taken.
+    Raises Invalid for a malformed label, a purpose that the dataset's protocol does not know or a day more than a hundred years away, Conflict when label
+    or day are taken.
     """
     if not VISIT_LABEL.fullmatch(label):
         raise Invalid("visit_label", "A visit's label has small letters and digits only, at most 32.", "Write for instance m00 or m12.")
+    known = purposes_of(participant.dataset.protocol) if participant.dataset.protocol else purposes_of()
+    if purpose and purpose not in known:
+        raise Invalid("unknown_purpose", "The dataset's protocol does not know this purpose of a visit.", f"Leave it out, or say one of {', '.join(known)}.")
     key = keys.code_key(participant.dataset)
     with transaction.atomic():
         Participant.objects.select_for_update().get(pk=participant.pk)  # one at a time: the first visit is day 0 for all others
         first = Visit.objects.filter(participant=participant, day=0).first()
         offset = 0 if first is None else days_between(key, participant.code, first.day_code, day)
-        visit = Visit(participant=participant, label=label, day=offset, day_code=key.day_code(participant.code, day))
+        visit = Visit(participant=participant, label=label, day=offset, day_code=key.day_code(participant.code, day), purpose=purpose)
         try:
             with transaction.atomic():
                 visit.save(force_insert=True)

@@ -13,6 +13,7 @@ from registry.facts import Fact
 CODE = RegexValidator(r"^[a-z2-7]{26}$", "A code of 26 characters.")
 LABEL = RegexValidator(r"^[a-z0-9]{1,32}$", "Small letters and digits.")
 DAY_CODE = RegexValidator(r"^[a-z2-7]{26}$", "A day code of 26 characters.")
+PURPOSE = RegexValidator(r"^[a-z][a-z0-9_]{0,31}$", "Small letters, digits and underlines.")
 BANDS = [f"{year}-{year + 4}" for year in range(1900, 2100, 5)]
 
 
@@ -52,12 +53,16 @@ class Participant(Fact):
 
 
 class Visit(Fact):
-    """One visit: `day` counts from the participant's first registered visit (which is day 0); the calendar date is nowhere, only its keyed code."""
+    """One visit: `day` counts from the participant's first registered visit (which is day 0); the calendar date is nowhere, only its keyed code.
+
+    `purpose`: a word of the dataset's protocol profile (diagnosis, monitoring, ...), empty where nobody said.
+    """
 
     participant = models.ForeignKey(Participant, models.CASCADE, related_name="visits")
     label = models.CharField(max_length=32, validators=[LABEL])
     day = models.IntegerField(null=True, blank=True)
     day_code = models.CharField(max_length=26, validators=[DAY_CODE])
+    purpose = models.CharField(max_length=32, blank=True, validators=[PURPOSE])
 
     class Meta:
         ordering = ["day"]

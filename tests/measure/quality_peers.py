@@ -28,11 +28,17 @@ PINS = {
 }
 
 
+def made(peer: str) -> bool:
+    """Whether the peer's environment is there already, as it is pinned now."""
+    ready = HOME / peer / ".ready"
+    return ready.exists() and ready.read_text() == " ".join(PINS[peer].split())
+
+
 def python_of(peer: str) -> Path:
     """The peer's own interpreter, made if it is not there. Raises NotRun where it cannot be made."""
     folder, pins = HOME / peer, PINS[peer].split()
     python, ready = folder / "bin" / "python", folder / ".ready"
-    if ready.exists() and ready.read_text() == " ".join(pins):
+    if made(peer):
         return python
     HOME.mkdir(parents=True, exist_ok=True)
     words = [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-deps", *pins]

@@ -93,6 +93,9 @@ def test_the_dataset_is_valid_and_holds_the_defaced_image_with_its_mask(out: Pat
     assert header.split("\t")[0] == "filename" and row.split("\t")[0] == image["bids"].split("/", 2)[2] and "defaced" in row
     (sessions,) = (out / "bids").rglob("*_sessions.tsv")
     assert sessions.read_text().splitlines()[0].startswith("session_id\tday") and "\t0" in sessions.read_text().splitlines()[1]
+    measures = [line.split("\t") for line in (out / "bids/derivatives/qa/phenotype" / f"qa_{image['bids'].split('/')[1][4:]}_T1w.tsv").read_text().splitlines()]
+    told = dict(zip(*measures, strict=True))
+    assert (told["source"], told["grade"]) == (f"bids:raw:{image['bids']}", image["quality"]["grade"]) and float(told["snr_total"]) > 1
     report = check.validate(out / "bids")
     assert report.errors == 0, [finding for finding in report.findings if finding.severity == "error"]
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from qa.__main__ import _times, main
+from bidstree import check
+from qa.__main__ import DESCRIPTION, _times, main
 from spatial.volumes import Volume, save
 
 
@@ -61,17 +62,35 @@ def test_a_dataset_gets_a_page_and_a_sidecar_per_image_and_a_page_of_all(tmp_pat
     broken[:, :, 30:34] = 0
     save(Volume(broken, small.affine), folder / "sub-a_ses-1_FLAIR.nii.gz")
     save(small, folder / "sub-a_ses-1_label-lesion_mask.nii.gz")
-    assert main([str(tmp_path), "--report"]) == 0
-    out = tmp_path / "derivatives" / "qa"
-    sidecar = json.loads((out / "sub-a/ses-1/anat/sub-a_ses-1_desc-qa_FLAIR.json").read_text())
+    assert main([str(tmp_path), "--report", "--batch", "2"]) == 0
+    out, pages = tmp_path / "derivatives" / "qa", tmp_path / "derivatives" / "qa-pages"
+    sidecar = json.loads((pages / "sub-a/ses-1/anat/desc-qa_FLAIR.json").read_text())
     assert sidecar["grade"] == "fail"
     assert sidecar["source"] == "bids::sub-a/ses-1/anat/sub-a_ses-1_FLAIR.nii.gz"
-    index = (out / "index.html").read_text()
+    index = (pages / "index.html").read_text()
     assert "2 images: 1 fail" in index
     assert index.index("FLAIR") < index.index("_T1w")
-    assert (out / "sub-a/ses-1/anat/sub-a_ses-1_desc-qa_T1w.html").is_file()
+    assert (pages / "sub-a/ses-1/anat/desc-qa_T1w.html").is_file()
     assert "mask" not in capsys.readouterr().out
-    assert (out / ".bidsignore").read_text().startswith("sub-*/**")
+    rows = [line.split("\t") for line in (out / "phenotype/qa_1_FLAIR.tsv").read_text().splitlines()]
+    said = dict(zip(*rows, strict=True))
+    assert (said["participant_id"], said["grade"], said["noise_sigma"]) == ("sub-a", "fail", "n/a")
+    assert "noise_sigma: " in said["unavailable"], "what could not be had says why"
+    (tmp_path / "dataset_description.json").write_text('{"Name": "x", "BIDSVersion": "1.10.0", "DatasetType": "raw"}')
+    found = [(one.code, one.where) for one in check.validate(tmp_path).findings if "qa" in one.where or "phenotype" in one.where]
+    assert found == [], "the official validator takes the whole derivative as it is"
+
+
+def test_the_validator_does_look_at_the_derivative(tmp_path, small):
+    folder = tmp_path / "sub-a" / "anat"
+    folder.mkdir(parents=True)
+    save(small, folder / "sub-a_T1w.nii.gz")
+    (tmp_path / "dataset_description.json").write_text('{"Name": "x", "BIDSVersion": "1.10.0", "DatasetType": "raw"}')
+    lone = tmp_path / "derivatives/qa/sub-a/anat/sub-a_desc-qa_T1w.json"
+    lone.parent.mkdir(parents=True)
+    lone.write_text("{}")
+    (tmp_path / "derivatives/qa/dataset_description.json").write_text(json.dumps(DESCRIPTION))
+    assert "SIDECAR_WITHOUT_DATAFILE" in {one.code for one in check.validate(tmp_path).findings}
 
 
 def test_times_come_from_the_sessions_tables_and_odd_ones_are_left_out(tmp_path):

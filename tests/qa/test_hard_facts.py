@@ -88,6 +88,17 @@ def test_a_cavity_full_of_noisy_fluid_is_a_patient_and_no_fault(again):
     assert again(cavity)["grade"] != "fail"
 
 
+def test_a_clipped_receiver_asks_for_a_look_and_a_region_of_the_maximum_fails(again, clean):
+    inside = clean.data[48, 40:80, 70:100]
+    for most in (80, 40):
+        report = again(lambda d, q=most: np.minimum(d, np.float32(np.percentile(inside, q))))
+        assert report["grade"] == "review", "soft measures never fail, however strong"
+        assert "limit:sat_frac" in report["flags"]
+    top = float(clean.data.max())
+    report = again(lambda d: d.__setitem__((slice(35, 50), slice(60, 75), slice(75, 88)), top))
+    assert "brain_erased" in report["flags"], "written by somebody: nothing lies just below it"
+
+
 def test_half_a_head_fails(again):
     report = again(lambda d: d.__setitem__(slice(0, 45), 0))
     assert report["grade"] == "fail"

@@ -103,12 +103,18 @@ def test_the_validator_takes_several_visits_with_every_instrument(house: Any, ca
         person = house.person()
         for label, day in (("m00", DAY), ("m12", DAY + timedelta(days=365))):
             visit = house.visit(person, label, day)
-            house.image(person, visit)
+            house.image(person, visit, provenance={"quality": {"grade": "pass", "metrics": {"efc": {"value": 0.5}, "cnr": {"value": None}}}})
             rows = [("edss", EDSS), ("course", {"course": "RRMS"}), ("treatment", {"substance": "none"}), ("relapse", {"onset_day": -9})]
             clinical.record(house.contributor, [clinical.Row(visit, name, values) for name, values in rows])
     release = frozen(house, carried)
     tables = {path for path, _ in rows_of(release) if path.startswith("phenotype/") and path.endswith(".tsv")}
     assert tables == {f"phenotype/{name}_{label}.tsv" for name in ("edss", "course", "treatment", "relapse") for label in ("m00", "m12")}
+    measured = next((entry.text or b"").decode() for entry in freezing.entries(release) if entry.path == "derivatives/qa/phenotype/qa_m12_T1w.tsv")
+    header, *lines = (line.split("\t") for line in measured.splitlines())
+    assert [dict(zip(header, line, strict=True))["efc"] for line in lines] == ["0.5", "0.5"]
+    one = release.people.order_by("label").first()
+    alone = next((entry.text or b"").decode() for entry in freezing.entries(release, [one.participant_id]) if entry.path.endswith("/qa_m12_T1w.tsv"))
+    assert len(alone.splitlines()) == 2 and f"\nsub-{one.label}\t" in alone, "a table of a subset holds the subset"
 
 
 def test_a_store_that_rots_stops_the_release(house: Any, carried: Any) -> None:
