@@ -19,17 +19,16 @@ def text(path: Path) -> str:
         raise Usage("not_utf8", "The file is not text in UTF-8.", "Export it as UTF-8.") from None
 
 
-def columns(spec: Any) -> Iterator[str]:
-    """Every column that a mapping names for reading, wherever it stands in it."""
-    if isinstance(spec, Mapping):
-        for record in spec.get("records", ()):
-            yield from record.get("when", {})
-            for source in (*record["fields"].values(), record.get("number")):
-                yield from _column(source)
-        for place, names in (("participant", ("sex", "birth_year_band")), ("visit", ("date", "label"))):
-            for name in names:
-                yield from _column(spec[place].get(name))
-        yield spec["participant"]["column"]
+def columns(spec: Mapping[str, Any]) -> Iterator[str]:
+    """Every column that a mapping reads."""
+    for record in spec["records"]:
+        yield from record.get("when", {})
+        for source in (*record["fields"].values(), record.get("number")):
+            yield from _column(source)
+    for place, names in (("participant", ("sex", "birth_year_band")), ("visit", ("date", "label"))):
+        for name in names:
+            yield from _column(spec[place].get(name))
+    yield spec["participant"]["column"]
 
 
 def _column(source: Any) -> Iterator[str]:

@@ -31,7 +31,6 @@ class Record:
     columns: dict[str, str]
     spoken: frozenset[str]
     number: int | None = None
-    counted: str = ""
 
 
 @dataclass
@@ -176,10 +175,10 @@ def _record(row: _Row, one: Spec) -> Record | None:
         told |= value is not None and bool(column_of(source))
         if value is not None:
             values[name] = value
-    number, counted = _number(row, one)
     if not told or broken:
         return None
-    return Record(one["instrument"], values, columns, frozenset(columns) - {name for name in columns if day_of(name) in columns}, number, counted)
+    spoken_of = frozenset(columns) - {name for name in columns if day_of(name) in columns}
+    return Record(one["instrument"], values, columns, spoken_of, _number(row, one))
 
 
 def _value(told: Any, spec: Mapping[str, Any], decimal: str) -> Any:
@@ -192,13 +191,13 @@ def _value(told: Any, spec: Mapping[str, Any], decimal: str) -> Any:
     return float(plain) if re.fullmatch(r"[+-]?[0-9]{0,15}\.[0-9]{1,15}", plain, re.ASCII) else told
 
 
-def _number(row: _Row, one: Spec) -> tuple[int | None, str]:
-    """By which number a repeating record is counted, and the column that says so; None where it is known by its key."""
+def _number(row: _Row, one: Spec) -> int | None:
+    """By which number a repeating record is counted; None where it is known by its key."""
     source = one.get("number", INSTANCE if "form" in one and INSTANCE in row.cells else None)
     if source is None:
-        return None, ""
+        return None
     told = str(row.text(source) or "")
     if re.fullmatch(r"[0-9]{1,3}", told, re.ASCII) and 1 <= int(told) <= 200:
-        return int(told), column_of(source)
+        return int(told)
     row.fault(column_of(source), "repeat_number", "is no count")
-    return None, ""
+    return None
