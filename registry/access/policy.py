@@ -33,7 +33,9 @@ Asking = User | None  # whoever asks; None or an anonymous user: nobody
 
 
 def facts_of_asker(asker: Any) -> rules.Asker:
-    """The asker as the rule sees them: living roles, and every entitlement with its purpose."""
+    """The asker as the rule sees them: living roles, and every entitlement with its purpose. Facts gathered a moment ago are taken as they are."""
+    if isinstance(asker, rules.Asker):
+        return asker
     if asker is None or not getattr(asker, "is_authenticated", False):
         return rules.NOBODY
     fresh = User.objects.filter(pk=asker.pk).first()  # the account as it is now, not as it was when the session or request began

@@ -67,6 +67,8 @@ def agree(count: int, seed: int) -> tuple[int, int, int]:
     def ask(drawn: int) -> None:
         compared, differing = worlds.compared(scene, drawn)
         told[0], told[1], told[2] = told[0] + 1, told[1] + compared, told[2] + len(differing)
+        if told[0] % 500 == 0:
+            print(f"{told[0]} worlds, {told[2]} differences", file=sys.stderr, flush=True)
         for one in differing[:3]:
             print("differs:", *one, file=sys.stderr)
 

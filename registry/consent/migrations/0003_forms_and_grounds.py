@@ -7,6 +7,11 @@ import uuid
 from django.conf import settings
 from django.db import migrations, models
 
+from registry.audit import append_only
+
+
+install, _ = append_only.operation("consent", "consentevent")
+
 
 class Migration(migrations.Migration):
 
@@ -18,6 +23,8 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
+        # On the way back this is done last: SQLite has made the table anew, without its triggers.
+        migrations.RunPython(migrations.RunPython.noop, install),
         migrations.CreateModel(
             name='ConsentTemplate',
             fields=[
