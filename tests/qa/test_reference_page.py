@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
 from qa.errors import CODES
@@ -17,3 +18,10 @@ def test_every_measure_and_every_code_is_documented_as_it_is():
     for name, row in METRICS.items():
         assert rows[name][2:5] == [row.sentence, row.unit, row.direction], name
         assert rows[name][7:9] == ["yes" if row.judged else "no", row.version], name
+
+
+def test_every_norm_free_limit_is_published_with_what_it_was_calibrated_on():
+    text = PAGE.read_text(encoding="utf-8")
+    limits = tomllib.loads((PAGE.parents[2] / "qa" / "limits.toml").read_text(encoding="utf-8"))["limit"]
+    wanted = {f"| limit `{r['metric']}` | {r['side']} {r['value']:g} | {', '.join(r['kinds'])} | {r['calibration']} |" for r in limits}
+    assert {line for line in text.splitlines() if line.startswith("| limit ")} == wanted
