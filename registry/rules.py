@@ -56,7 +56,10 @@ class Role:
 
 @dataclass(frozen=True)
 class Grant:
-    """An entitlement of the asker: through which request, for which purpose, from when until when."""
+    """An entitlement of the asker: through which request, for which purpose, from when until when.
+
+    `moved`: the asker's country is none that the request named, so what a steward settled by hand was another question.
+    """
 
     request: str
     dataset: str
@@ -64,6 +67,7 @@ class Grant:
     starts: datetime
     ends: datetime
     revoked: bool = False
+    moved: bool = False
 
     def alive(self, at: datetime) -> bool:
         return not self.revoked and self.starts <= at < self.ends
@@ -163,7 +167,7 @@ def through(grant: Grant, subject: Subject, at: datetime) -> Answer:
     if grant.request not in subject.allowed:
         return weigh([deny("not_granted", "The request was not granted for this participant.")])
     answer = decide(subject.consent, grant.purpose, at.date())
-    if answer.verdict is Verdict.ASK and grant.request in subject.settled:
+    if answer.verdict is Verdict.ASK and grant.request in subject.settled and not grant.moved:
         return weigh([permit("settled", "A steward has judged what the rule leaves to a human.")], answer.obligations)
     return answer
 

@@ -66,7 +66,9 @@ def grant_of(entitlement: Entitlement) -> rules.Grant:
     """An entitlement as the rule sees it."""
     request = entitlement.request
     dead = entitlement.revoked_at is not None or request.state != "approved"
-    return rules.Grant(str(request.pk), str(entitlement.dataset_id), purpose_of(request), entitlement.starts, entitlement.ends, revoked=dead)
+    purpose, said = purpose_of(request), {request.country, *request.team_countries}
+    moved = not purpose.countries <= said
+    return rules.Grant(str(request.pk), str(entitlement.dataset_id), purpose, entitlement.starts, entitlement.ends, revoked=dead, moved=moved)
 
 
 def facts_of_participant(participant: Participant) -> rules.Subject:
@@ -211,7 +213,7 @@ def _granted(grant: rules.Grant, at: datetime, among: list[UUID] | None = None) 
         verdict = rules.decide(facts, grant.purpose, at.date()).verdict
         if verdict is rules.Verdict.PERMIT:
             permit.append(row.pk)
-        elif verdict is rules.Verdict.ASK:
+        elif verdict is rules.Verdict.ASK and not grant.moved:
             ask.append(row.pk)
     settled = Q(participant__standing__facts__in=ask, settled=F("participant__standing__facts"))
     rows = RequestedParticipant.objects.filter(request_id=grant.request, allowed=True, participant__dataset_id=grant.dataset)

@@ -108,7 +108,8 @@ def make(rng: Dice, scene: Scene) -> None:
         Participant.objects.filter(pk=one.pk).update(state=rng.pick(["active", "active", "withdrawn"]))
     roles: dict[Any, Role] = {}
     for user in scene.users:
-        User.objects.filter(pk=user.pk).update(is_active=not rng.odd(0.1), is_superuser=rng.random() < 0.1)
+        country = rng.pick(["DK", "DK", "US", "BR", ""])
+        User.objects.filter(pk=user.pk).update(is_active=not rng.odd(0.1), is_superuser=rng.random() < 0.1, country=country)
         for _ in range(rng.randint(0, 2)):
             dataset, kind = rng.choice(scene.datasets), rng.choice(["contributor", "steward", "researcher", "auditor"])
             site = rng.choice(scene.sites) if kind == "contributor" else None

@@ -337,6 +337,19 @@ def test_the_country_of_every_team_member_counts_and_a_move_bites_at_once(house:
     assert set(policy.covered(narrow)) == {wide}
 
 
+def test_what_a_steward_settled_for_one_country_is_not_settled_for_the_next(house: Any) -> None:
+    person = house.person(None)
+    house.world.consent(person, "GRU", transfer="adequate")
+    request = house.world.request(house.dataset, house.world.user("american", country="US"))
+    access.approve_request(house.steward, request, settle=[person.pk])
+    right = access.sign_agreement(request.requester, request, house.dataset.agreements.latest("version").version)
+    assert set(policy.covered(right)) == {person}
+    for country, seen in (("JP", set()), ("DK", set()), ("US", {person})):
+        User.objects.filter(pk=right.user_id).update(country=country)
+        assert set(policy.covered(right)) == set(policy.participants(right.user, "download")) == seen, country
+        assert policy.ask(right.user, "download", person).permitted == bool(seen)
+
+
 def test_obligations_are_told_with_the_answer(house: Any, door: Any) -> None:
     person = house.person(None)
     house.world.consent(person, "GRU", modifiers=["PUB"], max_months=24)
