@@ -1,4 +1,4 @@
-"""Masks on heads of children's sizes: the average head made smaller (a brain of half an adult's volume, and one of three quarters, taller), with noise of its own."""
+"""Masks on heads of children's sizes: the average head with half and with three quarters of the volume, the second one taller, with fresh noise."""
 
 from __future__ import annotations
 
