@@ -234,19 +234,25 @@ def voids(image: Tensor, core: Tensor, level: float) -> float:
     return float((inside < 0.25 * level).sum()) / inside.numel() if inside.numel() else math.nan
 
 
-def dark_patch(work: Tensor, expected: Tensor, place: Tensor, zooms: tuple[float, ...]) -> float:
-    """The darkest place of the brain against what the template has there, both looked at over about 15 mm: 1 is as everywhere else, 0 a hole.
+NEAR_MM = 8.0
 
-    `work`: bias-corrected image, `expected`: the template on its grid, `place`: where the template's brain lies, without its rim (bool). Dividing by
-    the template keeps ventricles from looking like lost signal (on other contrasts than its T1w the ratio varies more, so compare with like).
+
+def dark_patch(corrected: Tensor, place: Tensor, zooms: tuple[float, ...], level: float) -> float:
+    """Where the brain is darkest, how bright the brightest tissue nearby still is, over the level: near 1 in a sound brain, less where signal is lost.
+
+    `corrected`: bias-corrected image (x, y, z); `place`: where the template's brain lies, without its rim (bool). Nearby: within a box of 8 mm to each
+    side, after smoothing by 1.5 mm; darkest: the 0.5 % quantile. White matter lies within 8 mm of any ventricle or sulcus, so fluid is not taken for a loss
+    (a template's brightness at each place, which was tried first, is off by 20 % between people).
     """
+    import torch
+
     from qa.masks import smooth
 
-    sigma = (6.0 / zooms[0], 6.0 / zooms[1], 6.0 / zooms[2])
-    inside = place & (smooth(place.float(), sigma) > 0.6)
-    if int(inside.sum()) < 200:
+    if int(place.sum()) < 200:
         return math.nan
-    seen, usual = (smooth(x * place, sigma)[inside] for x in (work, expected))
-    ratio = seen / usual.clamp_min(1e-3 * float(usual.max()))
-    middle = median(ratio)
-    return quantile(ratio, 0.002) / middle if middle > 0 else math.nan
+    seen = smooth(corrected, tuple(1.5 / z for z in zooms[:3])) * place  # type: ignore[arg-type]
+    for axis, zoom in enumerate(zooms[:3]):
+        radius, kernel, pad = round(NEAR_MM / zoom), [1, 1, 1], [0, 0, 0]
+        kernel[axis], pad[axis] = 2 * radius + 1, radius
+        seen = torch.nn.functional.max_pool3d(seen[None, None], kernel, 1, pad)[0, 0]
+    return quantile(seen[place], 0.005) / level if level > 0 else math.nan

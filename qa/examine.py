@@ -24,7 +24,7 @@ from qa.subject import Subject
 from spatial.volumes import Volume
 
 SCHEMA = 1
-VERSION = "2"
+VERSION = "3"
 """Version of the whole of qa: masks included. Numbers of different versions are never compared."""
 
 

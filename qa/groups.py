@@ -152,16 +152,14 @@ def _brain(s: Subject) -> dict[str, Any]:
 
 
 def _dark_patch(scene: Scene) -> float | str:
-    """`artifacts.dark_patch` on blocks of about 4 mm: it looks over 15 mm."""
+    """`artifacts.dark_patch` on the work grid, outside what a defacer took."""
     try:
         field = scene.field_and_tissue[0]
     except QaError as error:
         return error.reason
     place = grow(scene.brain.place, -4.0, scene.work_zooms)
     place = place if scene.zone_work is None else place & ~scene.zone_work
-    by = factors(scene.work_zooms, tuple(scene.work.shape), target=4.0)
-    mm = scene.work_zooms[0] * by[0], scene.work_zooms[1] * by[1], scene.work_zooms[2] * by[2]
-    return artifacts.dark_patch(pool(scene.work / field, by), scene.expected(by), pool(place.float(), by) > 0.5, mm)
+    return artifacts.dark_patch(scene.work / field, place, scene.work_zooms, scene.level)
 
 
 def _place(s: Subject) -> dict[str, Any]:

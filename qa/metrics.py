@@ -68,7 +68,16 @@ def _rows() -> list[Metric]:
         m("grad_entropy", "nat", "range", ("head",), PICTURE, "detail", "entropy of the gradient", judged=False),
         m("sat_frac", "1", "low", (), PICTURE, "picture", "share of voxels at the maximum"),
         m("void_frac", "1", "low", ("brain",), ("structural",), "brain", "share of the deep brain with less than a quarter of the usual signal", judged=False),
-        m("dark_patch", "1", "high", ("brain", "field"), ("structural",), "brain", "brightness of the darkest place of the brain, over 15 mm", judged=False),
+        m(
+            "dark_patch",
+            "1",
+            "high",
+            ("brain", "field"),
+            ("structural",),
+            "brain",
+            "brightest tissue within 8 mm, at the darkest place",
+            judged=False,
+        ),
         m("misfit_mm", "mm", "low", ("head", "brain"), ("structural",), "brain", "distance of the skull's outline from the template's", judged=False),
         m("z_offset_mm", "mm", "range", ("brain",), BRAINS, "brain", "height of the brain's centre against the isocentre", judged=False),
         m("iso_offset_mm", "mm", "low", ("head",), ALL, "place", "distance of the head's centre from the isocentre", judged=False),
@@ -91,9 +100,10 @@ def _rows() -> list[Metric]:
     return [replace(row, version="2") if row.name in SECOND or row.group in BY_LEVEL else row for row in rows + _series_rows()]
 
 
-SECOND = ("qi_1", "tsnr", "dvars_nstd", "dvars_std", "dvars_vstd", "void_frac", "noise_sigma")
+SECOND = ("qi_1", "tsnr", "dvars_nstd", "dvars_std", "dvars_vstd", "void_frac", "noise_sigma", "dark_patch")
 BY_LEVEL = ("tissue", "tissue_air", "shading", "ghosts", "slices", "detail")
-"""Second definitions: artefacts above zero; nipype's deviations and scaling; and, by group, what rests on the level of white matter or the field,
+"""Second definitions: tissue nearby instead of the template's brightness;
+artefacts above zero; nipype's deviations and scaling; and, by group, what rests on the level of white matter or the field,
 which is now fitted until it stands (cjv, besides, takes its MAD over likely voxels)."""
 
 

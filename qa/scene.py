@@ -195,16 +195,6 @@ class Scene:
         matrix = None if self.given_matrix is None else told(self.given_matrix)
         return masks.brain(self.work, self.work_affine, self.head.mask, matrix=matrix, device=self.device, taken=taken)
 
-    def expected(self, by: tuple[int, int, int]) -> Tensor:
-        """The template's picture on the work grid pooled by `by`."""
-        import torch
-
-        from spatial.resample import resample
-        from spatial.templates import head
-
-        here = Volume(masks.pool(self.work, by).cpu().numpy(), blocks(self.work_affine, by))
-        return torch.from_numpy(np.asarray(resample(head().volume, here, self.brain.matrix, device=self.device).data, dtype=np.float32)).to(self.work)
-
     @cached_property
     def zone_work(self) -> Tensor:
         """What a defacer took away on the work grid (a work voxel with any of it), or None."""
