@@ -15,7 +15,7 @@ from qa.protocol import body_of
 
 KEPT_OUT = "If it should be shared, say which contrast it is; otherwise nothing need be done."
 
-__all__ = ["convert", "faces", "headers", "pixels", "protocol", "quality", "quality_after"]
+__all__ = ["convert", "faces", "headers", "pixels", "protocol"]
 
 
 def headers(work: Work) -> None:
@@ -81,7 +81,7 @@ def protocol(work: Work) -> None:
     agreed = work.order.protocol
     profile, purposes = agreed.get("profile"), agreed.get("purposes", {})
     items = [
-        {"facts": image.series.facts, "suffix": image.contrast["suffix"], "profile": profile, "purpose": purposes.get(image.session)} for image in work.images
+        {"facts": facts_of(image), "suffix": image.contrast["suffix"], "profile": profile, "purpose": purposes.get(image.session)} for image in work.images
     ]
     answers = work.each("protocol", "protocol", items, READ)
     for image, answer in zip(work.images, answers, strict=True):
@@ -97,7 +97,15 @@ def protocol(work: Work) -> None:
 def shown(image: Image) -> dict[str, Any]:
     """What `qa.protocol.visit` asks of an image. No word about an agent does not say that there was none."""
     agent = True if "ce" in image.contrast["entities"] else None
-    return {"suffix": image.contrast["suffix"], "body": body_of(image.series.facts), "contrast_agent": agent}
+    return {"suffix": image.contrast["suffix"], "body": body_of(facts_of(image)), "contrast_agent": agent}
+
+
+def facts_of(image: Image) -> dict[str, Any]:
+    """The facts of its header, with the part of the body that its words name: many scanners write one BodyPartExamined for a whole examination."""
+    facts, said = image.series.facts, image.contrast["fields"].get("BodyPart")
+    if said is None or (said == "BRAIN" and REGIONS.get(str(facts.get("BodyPartExamined"))) != "spine"):
+        return facts
+    return facts | {"BodyPartExamined": said}
 
 
 def pixels(work: Work) -> None:
@@ -168,32 +176,6 @@ def one_image(key: str, series: Series, row: dict[str, Any], session: str) -> Im
 def compute(work: Work) -> Limits:
     """Limits for arithmetic on whole volumes."""
     return COMPUTE if work.order.device == "cuda" else replace(COMPUTE, address_space=True)
-
-
-def measured(work: Work, step: str, stage: str, images: list[Image], files: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Reports of images at one stage, by their `files` (nifti, zone, whole); an image that cannot be measured gets the grade `fail` with the reason."""
-    items = [
-        paths
-        | {"suffix": image.contrast["suffix"], "stage": stage, "device": work.order.device, "bval": image.bval, "bvec": image.bvec}
-        | {"facts": image.series.facts, "placement": (image.before or {}).get("placement") or image.deface.get("affine")}
-        | {"pictures": work.arrays(image, stage), "conformity": image.protocol, "inclusion": list(work.order.protocol.get("inclusion", []))}
-        for image, paths in zip(images, files, strict=True)
-    ]
-    answers = work.each(step, "measure", items, compute(work))
-    return [failed(answer.death.code, answer.death.reason) if answer.death else answer.value for answer in answers]
-
-
-def failed(code: str, reason: str) -> dict[str, Any]:
-    """The report of an image that could not be measured."""
-    return {"grade": "fail", "flags": [code], "reasons": [reason], "metrics": {}}
-
-
-def quality(work: Work) -> None:
-    """Measure each image as the scanner made it, those of which no face could be taken as well: the defacer says where the brain lies."""
-    images = [image for image in work.all_images if image.deface["code"] != "not_reached"]
-    files = [{"nifti": image.whole or str(image.nifti), "zone": None, "whole": None} for image in images]
-    for image, report in zip(images, measured(work, "quality", "pre-deface", images, files), strict=True):
-        image.before = report
 
 
 def faces(work: Work) -> None:
@@ -278,11 +260,3 @@ def defaced(work: Work, image: Image, row: dict[str, Any]) -> None:
         return
     image.whole = str(image.nifti) if row["zone"] else None
     image.nifti, image.zone = Path(row["nifti"]), row["zone"]
-
-
-def quality_after(work: Work) -> None:
-    """Measure again what was changed."""
-    changed = [image for image in work.images if image.zone]
-    files = [{"nifti": str(image.nifti), "zone": image.zone, "whole": image.whole} for image in changed]
-    for image, report in zip(changed, measured(work, "quality_after", "post-deface", changed, files), strict=True):
-        image.after = report

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline import drawn, handed, made, named
+from pipeline import drawn, handed, made, measuring, named
 from pipeline.inside import open_keys
 from pipeline.inventory import NoInput, Source, inventory
 from pipeline.order import Order
@@ -42,10 +42,10 @@ STEPS: tuple[Step, ...] = (
     Step("faces", made.faces, "After all images of the visit exist, for the visit is aligned once and one mask serves all of them."),
     Step(
         "quality",
-        made.quality,
-        "Of the whole head, for measures of air mean nothing once the face is gone; after the visit was aligned, which says where the brain lies.",
+        measuring.quality,
+        "Of the whole head, for measures of air mean nothing once the face is gone; after the visit was aligned, which says where its first brain lies.",
     ),
-    Step("quality_after", made.quality_after, "Again, to show that defacing harmed nothing; the zone that was taken is left out of the measures."),
+    Step("quality_after", measuring.quality_after, "Again, to show that defacing harmed nothing; the zone that was taken is left out of the measures."),
     Step(
         "names",
         named.names,

@@ -10,7 +10,7 @@ import pytest
 
 from deid import headers
 from deid.pseudonyms import keys_from_file, new_key
-from pipeline import made, order
+from pipeline import made, measuring, order
 from pipeline.inventory import inventory
 from pipeline.isolate import Pool
 from pipeline.order import BadOrder, Order
@@ -56,7 +56,7 @@ def judged(work: Any, **agreed: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """The protocol verdict and the report under what was agreed on, which travels as an order does."""
     work.order = order.parse(replace(work.order, protocol=agreed).as_json())
     made.protocol(work)
-    made.quality(work)
+    measuring.quality(work)
     return work.images[0].protocol, work.images[0].before
 
 
