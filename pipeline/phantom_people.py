@@ -14,13 +14,14 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Consent:
-    """What a person wishes to allow, in DUO terms: a permission, modifiers, and two plain questions."""
+    """What a person wishes to allow, in DUO terms: a permission, modifiers, plain questions, and how far the data may go."""
 
     permission: str = "GRU"
     modifiers: tuple[str, ...] = ()
     commercial: bool = True
     ai_training: bool = True
     countries: tuple[str, ...] = ()
+    transfer: str = "adequate"  # outside the EEA: to countries with a decision under GDPR Art. 45
 
 
 @dataclass(frozen=True)

@@ -119,7 +119,7 @@ def consent(stage: Stage, person: Person) -> dict[str, Any]:
     wish = person.consent
     assert wish is not None
     signed = {"kind": "given", "valid_until": None, "evidence_sha256": hashlib.sha256(f"signed by {person.name}".encode()).hexdigest()}
-    covers = {"permission": wish.permission, "modifiers": list(wish.modifiers), "diseases": [], "countries": list(wish.countries)}
+    covers = {"permission": wish.permission, "modifiers": list(wish.modifiers), "diseases": [], "countries": list(wish.countries), "transfer": wish.transfer}
     return {"participant": stage.registered[person.key].id, **signed, **covers, "commercial": wish.commercial, "ai_training": wish.ai_training}
 
 
