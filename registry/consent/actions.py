@@ -17,16 +17,18 @@ from registry.accounts import actions as accounts
 from registry.accounts.models import Dataset
 from registry.consent import queries
 from registry.consent.models import GRANTING, Assent, ConsentEvent, ConsentFact, ConsentTemplate, Event, GivenBy, Standing
-from registry.rules import BOXES, LEGAL_BASES, MODIFIERS, PERMISSIONS, TRANSFERS, Conflict, ConsentFacts, Invalid, narrower
+from registry.rules import BOXES, LEGAL_BASES, MODIFIERS, PERMISSIONS, TRANSFERS, Conflict, ConsentFacts, Invalid, narrower, no_looser
 from registry.subjects import actions as subjects
 from registry.subjects.models import Participant
 
-# What a granting event states, and what it states where nothing is said: the least.
+# What a granting event states, and what it states where neither anybody nor a form says anything.
 GRANT: dict[str, Any] = {
     "permission": "", "modifiers": (), "diseases": (), "countries": (), "legal_basis": "6.1.a", "transfer": "none",
     "commercial": False, "ai_training": False, "public_crowd": False, "genetic_linkage": False, "recontact": False, "face_intact": False,
     "publish_after": None, "max_months": None,
 }  # fmt: skip
+# What a person gives by choosing it on a form: where it is an option and not said, it was not given. The rest of `GRANT` limits what is given.
+CHOSEN = (*BOXES, "transfer", "permission", "diseases")
 # What belongs to this one signing, whatever the form says.
 SIGNING: dict[str, Any] = {"valid_until": None, "given_by": "self", "assent": "", "reconsent_due": None, "evidence_sha256": "", "recorded_by": None}
 
@@ -34,12 +36,13 @@ SIGNING: dict[str, Any] = {"valid_until": None, "given_by": "self", "assent": ""
 def record(participant: Participant, kind: str, permission: str = "", *, template: ConsentTemplate | None = None, **said: Any) -> ConsentEvent:
     """Appends an event and projects what holds now, in one transaction. A granting event states the whole consent from then on.
 
-    `said`: fields of `GRANT` and `SIGNING`. With a template its codes are what was agreed to, and only its options may be said otherwise.
+    `said`: fields of `GRANT` and `SIGNING`. With a template its codes are what was agreed to, and only its options may be said otherwise; what is left out
+    is not said, so `ai_training=False` is not the same as nothing.
     Raises Invalid for what no consent can say, Conflict for an event that does not follow from those before (renewing or ending what was never given).
     """
     if set(said) - {*GRANT, *SIGNING}:
         raise TypeError(f"A consent has no {', '.join(sorted(set(said) - {*GRANT, *SIGNING}))}.")
-    event = _made(participant, kind, {"permission": permission, **said}, template)
+    event = _made(participant, kind, {**({"permission": permission} if permission else {}), **said}, template)
     _sensible(event)
     with transaction.atomic():
         locked = Participant.objects.select_for_update().get(pk=participant.pk)
@@ -67,16 +70,18 @@ def _by_template(participant: Participant, said: dict[str, Any], template: Conse
     """What signing this form states. Raises Invalid where something else is said that is no option of the form."""
     if template.dataset_id != participant.dataset_id:
         raise Invalid("consent_template", "This form belongs to another dataset.", "Name a form of the participant's dataset.")
-    stated = {**GRANT, **_read_codes(template.codes)}
-    for name, least in GRANT.items():
-        value = said.get(name, least)
-        if _plain(value) in (_plain(least), _plain(stated[name])):
-            continue
-        if name not in template.options:
+    form = {**GRANT, **_read_codes(template.codes)}
+    for name in set(said) & set(GRANT) - set(template.options):
+        if _plain(said[name]) != _plain(form[name]):
             raise Invalid("consent_template", f"The form does not leave {name} open.", "Leave it out, or publish a form that does.")
-        stated[name] = value
-    # An option that was not ticked is not agreed to, whatever it is by default.
-    return {**stated, **{name: said.get(name, GRANT[name]) for name in template.options}}
+    stated = {name: said.get(name, GRANT[name] if name in CHOSEN and name in template.options else value) for name, value in form.items()}
+    if not no_looser(_as_facts(stated), _as_facts(form)):
+        raise Invalid("consent_template", "A condition of the form is loosened.", "Conditions may be added; countries and times may only be narrowed.")
+    return stated
+
+
+def _as_facts(stated: dict[str, Any]) -> ConsentFacts:
+    return ConsentFacts(**{name: frozenset(value) if name in queries.SETS else value for name, value in stated.items()})
 
 
 def _plain(value: Any) -> Any:
@@ -171,7 +176,7 @@ def add_template(
     if not title.strip() or not text.strip():
         raise Invalid("consent_template", "A form has a title and a text.", "Give both.")
     _complete(ConsentEvent(kind="given", **{key: _plain(value) for key, value in {**GRANT, **_read_codes(codes)}.items()}))
-    written = {key: value.isoformat() if isinstance(value, date) else _plain(value) for key, value in sorted(codes.items())}
+    written = _written(codes)
     with transaction.atomic():
         Dataset.objects.select_for_update().get(pk=dataset.pk)
         _next_form(ConsentTemplate.objects.filter(dataset=dataset, name=name), version, language, written, sorted(set(options)))
@@ -191,8 +196,13 @@ def _next_form(known: QuerySet[ConsentTemplate], version: int, language: str, co
     for sibling in known.filter(version=version):
         if sibling.language == language:
             raise Conflict("consent_template_exists", "This version exists in this language.", "What was signed does not change: publish the next version.")
-        if (sibling.codes, sibling.options) != (codes, options):
+        if (_written(sibling.codes), sibling.options) != (codes, options):
             raise Conflict("consent_template_languages", "This version means something else in another language.", "Give the same codes and options.")
+
+
+def _written(codes: dict[str, Any]) -> dict[str, Any]:
+    """Codes as they are kept and compared: every field of `GRANT`, as JSON."""
+    return {key: value.isoformat() if isinstance(value, date) else _plain(value) for key, value in sorted({**GRANT, **codes}.items())}
 
 
 def _read_codes(codes: dict[str, Any]) -> dict[str, Any]:

@@ -300,6 +300,57 @@ def test_a_form_implies_its_codes_and_leaves_its_options_open(someone: Participa
             actions.record(someone, "renewed", template=template, evidence_sha256=EVIDENCE, **other)
 
 
+LIMITED = {"permission": "HMB", "modifiers": ["NPU", "IRB"], "max_months": 24, "publish_after": "2027-01-01", "countries": ["DK", "SE"]}
+LIMITS = ["modifiers", "max_months", "publish_after", "countries"]
+
+
+def test_an_option_that_limits_stays_as_the_form_says_where_nothing_is_said(someone: Participant) -> None:
+    template = form(someone, codes=LIMITED, options=LIMITS)
+    actions.record(someone, "given", template=template, evidence_sha256=EVIDENCE)
+    held = queries.current(someone)
+    assert held is not None and (held.modifiers, held.max_months) == ({"NPU", "IRB"}, 24)
+    assert (held.countries, held.publish_after) == ({"DK", "SE"}, date(2027, 1, 1))
+
+
+@pytest.mark.parametrize(
+    ("loose", "tight"),
+    [
+        ({"modifiers": []}, {"modifiers": ["IRB", "NPU", "PUB"]}),
+        ({"modifiers": ["NPU", "IRB", "CC"]}, {"modifiers": ["NPU", "IRB"]}),
+        ({"max_months": None}, {"max_months": 12}),
+        ({"max_months": 25}, {"max_months": 24}),
+        ({"publish_after": None}, {"publish_after": date(2028, 1, 1)}),
+        ({"publish_after": date(2026, 1, 1)}, {"publish_after": date(2027, 1, 1)}),
+        ({"countries": []}, {"countries": ["DK"]}),
+        ({"countries": ["DK", "US"]}, {"countries": ["SE", "DK"]}),
+    ],
+)
+def test_an_option_that_limits_may_only_be_narrowed(someone: Participant, loose: dict[str, Any], tight: dict[str, Any]) -> None:
+    template = form(someone, codes=LIMITED, options=LIMITS)
+    with pytest.raises(Invalid, match="consent_template"):
+        actions.record(someone, "given", template=template, evidence_sha256=EVIDENCE, **loose)
+    event = actions.record(someone, "given", template=template, evidence_sha256=EVIDENCE, **tight)
+    assert {name: getattr(event, name) for name in tight} == {name: sorted(value) if isinstance(value, list) else value for name, value in tight.items()}
+
+
+def test_a_blank_that_the_form_leaves_is_filled_in_by_the_person(someone: Participant) -> None:
+    template = form(someone, codes={"permission": "GRU", "modifiers": ["TS"]}, options=["max_months"])
+    assert actions.record(someone, "given", template=template, evidence_sha256=EVIDENCE).max_months is None
+    assert actions.record(someone, "renewed", template=template, evidence_sha256=EVIDENCE, max_months=6).max_months == 6
+
+
+def test_a_no_that_the_form_does_not_foresee_is_not_recorded_as_a_yes(someone: Participant) -> None:
+    implied = {"permission": "HMB", "ai_training": True, "commercial": True, "transfer": "any"}
+    fixed, free = form(someone, codes=implied, options=[]), form(someone, version=2, codes=implied, options=["ai_training", "commercial", "transfer"])
+    for struck in ({"ai_training": False}, {"commercial": False}, {"transfer": "none"}):
+        with pytest.raises(Invalid, match="consent_template"):
+            actions.record(someone, "given", template=fixed, evidence_sha256=EVIDENCE, **struck)
+        event = actions.record(someone, "renewed" if queries.current(someone) else "given", template=free, evidence_sha256=EVIDENCE, **struck)
+        assert (event.ai_training, event.commercial, event.transfer) == (False, False, "none")  # what is not ticked is not agreed to
+    event = actions.record(someone, "renewed", template=fixed, evidence_sha256=EVIDENCE, ai_training=True)
+    assert (event.ai_training, event.commercial, event.transfer) == (True, True, "any")
+
+
 def test_a_form_has_versions_that_say_the_same_in_every_language(someone: Participant, world: Any) -> None:
     first = form(someone)
     form(someone, language="da")
