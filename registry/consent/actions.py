@@ -31,6 +31,9 @@ GRANT: dict[str, Any] = {
 CHOSEN = (*BOXES, "transfer", "permission", "diseases")
 # What belongs to this one signing, whatever the form says.
 SIGNING: dict[str, Any] = {"valid_until": None, "given_by": "self", "assent": "", "reconsent_due": None, "evidence_sha256": "", "recorded_by": None}
+MAJORITY = 18  # years, as in every country of the EEA
+FOR_CHILDREN = (GivenBy.PARENT, GivenBy.REPRESENTATIVE)
+FIRST_OF_MONTH = "Give reconsent_due, the first day of the month in which they come of age: the day itself would be a birthday."
 
 
 def record(participant: Participant, kind: str, permission: str = "", *, template: ConsentTemplate | None = None, **said: Any) -> ConsentEvent:
@@ -48,6 +51,7 @@ def record(participant: Participant, kind: str, permission: str = "", *, templat
         locked = Participant.objects.select_for_update().get(pk=participant.pk)
         last = queries.events(participant).last()
         _follows(event, last, locked)
+        _of_age(event, locked.birth_year_band)
         event.number = last.number + 1 if last else 1
         event.save(force_insert=True)
         project(participant)
@@ -136,14 +140,30 @@ def _signed(event: ConsentEvent) -> None:
         raise Invalid(
             "consent_assent", "With a parent's consent stands what the child said.", "Use given or too_young; a child who says no does not take part."
         )
-    if event.given_by != GivenBy.PARENT and (event.assent or event.reconsent_due):
-        raise Invalid("consent_assent", "Assent and majority belong to a parent's consent.", "Leave both out, or say given_by parent.")
-    if event.given_by == GivenBy.PARENT and (event.reconsent_due is None or event.reconsent_due.day != 1):
-        raise Invalid(
-            "consent_majority",
-            "A parent's consent ends when the child comes of age.",
-            "Give reconsent_due, the first day of that month: the day itself would be a birthday.",
-        )
+    if event.given_by != GivenBy.PARENT and event.assent:
+        raise Invalid("consent_assent", "Assent belongs to a parent's consent.", "Leave it out, or say given_by parent.")
+    if event.reconsent_due is not None and event.given_by not in FOR_CHILDREN:
+        raise Invalid("consent_assent", "Majority ends what was said for a child.", "Leave reconsent_due out, or say given_by parent or representative.")
+    if (event.reconsent_due is None and event.given_by == GivenBy.PARENT) or (event.reconsent_due is not None and event.reconsent_due.day != 1):
+        raise Invalid("consent_majority", "What was said for a child ends when they come of age.", FIRST_OF_MONTH)
+
+
+def _of_age(event: ConsentEvent, band: str) -> None:
+    """Majority as far as the registry knows it: the band of birth years, and that nobody is younger than today. Raises Invalid."""
+    if event.kind not in GRANTING:
+        return
+    today = timezone.now().date()
+    born = [int(year) for year in band.split("-") if year]  # first and last year, or nothing
+    child = bool(born) and today < date(born[0] + MAJORITY, 1, 1)
+    if child and event.given_by == GivenBy.SELF:
+        raise Invalid("consent_majority", "By their birth years this participant is a child.", "Say who speaks for them: given_by parent or representative.")
+    if child and event.given_by == GivenBy.REPRESENTATIVE and event.reconsent_due is None:
+        raise Invalid("consent_majority", "By their birth years this participant is a child, who comes of age.", FIRST_OF_MONTH)
+    # Who is born today; who is born on the last day of their band.
+    latest = min([today.replace(year=today.year + MAJORITY, day=1), *(date(year + MAJORITY + 1, 1, 1) for year in born[1:])])
+    if event.reconsent_due is not None and event.reconsent_due > latest:
+        reason = f"This participant has come of age by {latest.isoformat()} at the latest."
+        raise Invalid("consent_majority", reason, "Look at the year of reconsent_due, and at the birth years on record.")
 
 
 def _follows(event: ConsentEvent, last: ConsentEvent | None, participant: Participant) -> None:

@@ -276,6 +276,36 @@ def test_what_no_consent_can_say(someone: Participant, fields: dict[str, Any], c
     assert queries.current(someone) == rules.ConsentFacts("GRU", legal_basis="irb_waiver", transfer="any")
 
 
+def test_majority_is_bounded_by_the_birth_years_on_record(someone: Participant, world: Any) -> None:
+    year = timezone.now().year
+    child = world.participant(someone.dataset, someone.site, birth_year_band=f"{year - year % 5 - 10}-{year - year % 5 - 6}")
+    last = date(year - year % 5 - 6 + 19, 1, 1)  # the youngest of the band has come of age before
+    for wrong in (
+        {**CHILD, "reconsent_due": last.replace(month=2)},
+        {**CHILD, "reconsent_due": date(2082, 5, 1)},
+        {"given_by": "self"},
+        {"given_by": "representative"},
+        {"given_by": "representative", "reconsent_due": last.replace(month=2)},
+        {"given_by": "representative", "reconsent_due": last.replace(day=2)},
+    ):
+        with pytest.raises(Invalid, match="consent_majority"):
+            give(child, **wrong)
+    give(child, **CHILD, reconsent_due=last)
+    give(child, "renewed", given_by="representative", reconsent_due=last)
+    assert queries.standing(child).valid_until == last - timedelta(days=1)  # type: ignore[union-attr]
+
+
+def test_whose_birth_years_are_not_known_comes_of_age_in_18_years_at_the_latest(someone: Participant, world: Any) -> None:
+    today = timezone.now().date()
+    last = today.replace(year=today.year + 18, day=1)
+    with pytest.raises(Invalid, match="consent_majority"):
+        give(someone, **CHILD, reconsent_due=(last + timedelta(days=31)).replace(day=1))
+    give(someone, **CHILD, reconsent_due=last)
+    for who in (world.participant(someone.dataset, someone.site, birth_year_band="1980-1984"), world.participant(someone.dataset, someone.site)):
+        give(who, given_by="representative")  # of somebody who may be of age
+        give(who, "renewed")
+
+
 def test_narrowing_gives_no_more_than_before(someone: Participant) -> None:
     give(someone, permission="HMB", ai_training=True, transfer="adequate")
     for wider in ({"permission": "GRU"}, {"permission": "HMB", "commercial": True}, {"permission": "HMB", "transfer": "any"}):
