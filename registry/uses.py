@@ -307,6 +307,9 @@ def narrower(new: ConsentFacts, old: ConsentFacts) -> bool:
         and all(getattr(old, box) or not getattr(new, box) for box in BOXES)
         and _sooner(new.ends, old.ends)
         and no_looser(new, old)
+        # What is left to a human for want of a value stays so: a value would answer for them.
+        and ("TS" not in old.modifiers or old.max_months is not None or new.max_months is None)
+        and ("MOR" not in old.modifiers or old.publish_after is not None or new.publish_after is None)
     )
 
 
