@@ -7,6 +7,7 @@ import json
 import re
 import threading
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,12 +17,14 @@ from django.http import HttpResponse, HttpResponseForbidden
 from django.test import Client, RequestFactory
 from django.urls import URLPattern, URLResolver, get_resolver
 from django.utils import timezone
+from rest_framework.settings import api_settings
 
 from registry import rules
 from registry.access import actions as access
 from registry.access import policy
 from registry.access.models import Request
-from registry.accounts.models import User
+from registry.accounts import throttles
+from registry.accounts.models import Counter, User
 from registry.api import recording
 from registry.audit import actions as audit
 from registry.audit import queries
@@ -173,6 +176,53 @@ def test_strangers_cannot_fill_the_log(house: Any, door: Any, settings: Any) -> 
     answers = [who.raw("get", "/images").status_code for who in (door(None), guess, guess, door(None), guess)]
     assert answers == [401, 401, 401, 429, 429]
     assert Line.objects.count() - before == 3
+
+
+def test_nobody_fills_the_log_by_being_denied_anywhere(house: Any, settings: Any) -> None:
+    """The administration's pages, its sign-in, a failed CSRF check; strangers by address, an account without rights by account."""
+    settings.MYELIN_LIMITS = {**settings.MYELIN_LIMITS, "address": (3, 86_400), "user": (3, 86_400)}
+    signed_in, guesses = Client(), {"username": "nobody@example.org", "password": "wrong"}
+    signed_in.force_login(house.world.user())
+    strict = Client(enforce_csrf_checks=True)
+    asked = [
+        (lambda **sent: Client().get("/admin/accounts/user/", **sent), 302),
+        (lambda **sent: Client().post("/admin/login/", guesses, **sent), 200),
+        (lambda **sent: strict.post("/admin/login/", guesses, **sent), 403),
+        (lambda **sent: signed_in.get("/admin/accounts/user/"), 302),
+    ]
+    for ask, status in asked:
+        Counter.objects.all().delete()
+        before = Line.objects.count()
+        answers = [ask(HTTP_X_FORWARDED_FOR=f"198.51.100.{n}") for n in range(5)]  # what a client says of its own address changes nothing
+        assert [answer.status_code for answer in answers] == [status] * 3 + [429] * 2
+        assert int(answers[-1]["Retry-After"]) > 0 and Line.objects.count() - before == 3
+    assert Client().get("/admin/accounts/user/", REMOTE_ADDR="203.0.113.9").status_code == 302
+
+
+def test_behind_a_proxy_its_word_counts_and_an_ipv6_line_is_one_address(rf: RequestFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    def seen(**sent: str) -> str:
+        return throttles.address_of(rf.get("/", **sent))
+
+    assert seen(REMOTE_ADDR="203.0.113.9", HTTP_X_FORWARDED_FOR="198.51.100.1") == "203.0.113.9"
+    monkeypatch.setattr(api_settings, "NUM_PROXIES", 1)
+    assert seen(REMOTE_ADDR="127.0.0.1", HTTP_X_FORWARDED_FOR="198.51.100.1, 203.0.113.9") == "203.0.113.9"
+    assert seen(HTTP_X_FORWARDED_FOR="2001:db8::1") == seen(HTTP_X_FORWARDED_FOR="2001:db8::2:1") != seen(HTTP_X_FORWARDED_FOR="2001:db8:0:1::1")
+    nginx = (Path(__file__).resolve().parents[3] / "deploy/nginx.conf").read_text()
+    assert "proxy_set_header X-Forwarded-For $remote_addr;" in nginx
+
+
+def test_guessing_at_the_administrations_sign_in_is_limited(house: Any) -> None:
+    guess = {"username": house.steward.email, "password": "wrong"}
+    assert [Client().post("/admin/login/", guess).status_code for _ in range(7)] == [200] * 5 + [429] * 2
+    assert Client().post("/admin/login/", {**guess, "username": house.contributor.email}).status_code == 200
+
+
+def test_an_address_holds_no_words_of_the_asker_on_record(house: Any) -> None:
+    known, before = house.steward.pk, Line.objects.count()
+    for word in ("Hans Mueller 1970-01-01", "hans@x.de", str(known), str(known).upper(), "1"):
+        Client().get(f"/admin/accounts/user/{word}/change/")
+    told = [line.object.split(":", 2)[-1] for line in Line.objects.filter(seq__gt=before)]
+    assert told == ["", "", str(known), str(known), "1"]
 
 
 def test_signing_in_at_the_administration_is_on_record(house: Any) -> None:
