@@ -9,21 +9,19 @@ It stands outside REST framework, so that the administration's pages, a failed C
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Callable
 from typing import Any
-from uuid import UUID
 
 from django.db import DatabaseError, OperationalError
 from django.http import HttpRequest, HttpResponseBase, JsonResponse
 
 from registry import rules
 from registry.accounts import limits, throttles
+from registry.api import about
 from registry.api.errors import PROBLEM, document, waits_for_a_lock
 from registry.audit import actions as audit
 
 log = logging.getLogger(__name__)
-ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 REFUSED = frozenset({401, 403, 404, 410})
 SAFE = ("GET", "HEAD")
 RETRY_S = "2"
@@ -117,26 +115,17 @@ def given(request: HttpRequest, answer: HttpResponseBase) -> tuple[str] | None:
     return ("",) if getattr(door(request), "gives", False) else None
 
 
-def identifier(said: Any) -> str:
-    """The id in an address as the registry writes it, or nothing: whatever else stands there is somebody's own words, and a line is for ever."""
-    text = str(said or "")
-    try:
-        return text if text.isascii() and text.isdecimal() and len(text) < 20 else str(UUID(text))
-    except ValueError:
-        return ""
-
-
 def record(request: HttpRequest, answer: HttpResponseBase, code: str) -> None:
-    """The line: who, which door, which thing; of a list how many rows and which things it was asked for. Nothing else that was sent."""
+    """The line: who, which door, which thing, of which dataset; of a list how many rows and which things it was asked for. Nothing else that was sent."""
     match, view = request.resolver_match, door(request)
     kwargs = match.kwargs if match else {}
     name = view.__name__ if view else (match.view_name if match else "nowhere")
-    thing = f"{name}:{identifier(kwargs.get('pk') or kwargs.get('object_id'))}"
-    asked = {key: value for key, value in request.GET.items() if ID.fullmatch(value)}
-    rows = (getattr(answer, "data", None) or {}).get("results") if isinstance(getattr(answer, "data", None), dict) else None
-    detail = {**({"asked": asked} if asked else {}), **({"rows": len(rows)} if isinstance(rows, list) else {})}
-    act = f"http.{(request.method or '').lower()}"
+    thing = f"{name}:{about.identifier(kwargs.get('pk') or kwargs.get('object_id'))}"
+    asked, rows, datasets = about.asked(request.GET), about.rows_of(answer), about.datasets(request, answer)
+    detail = {**({"asked": asked} if asked else {}), **({"rows": len(rows)} if rows is not None else {})}
+    detail |= {"datasets": datasets} if len(datasets) > 1 else {}
+    act, dataset = f"http.{(request.method or '').lower()}", datasets[0] if len(datasets) == 1 else ""
     if code:
-        audit.denied(request.user, act, thing, code, **detail)
+        audit.denied(request.user, act, thing, code, dataset, **detail)
     else:
-        audit.write(request.user, act, thing, **detail)
+        audit.write(request.user, act, thing, dataset, **detail)

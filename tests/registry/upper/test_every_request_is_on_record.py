@@ -178,6 +178,46 @@ def test_strangers_cannot_fill_the_log(house: Any, door: Any, settings: Any) -> 
     assert Line.objects.count() - before == 3
 
 
+def test_looks_and_denials_are_seen_by_who_reads_the_datasets_log(house: Any, ids: dict[str, Any], door: Any) -> None:
+    other = house.world.dataset(house.site)
+    stranger, auditors = house.world.user("stranger"), {}
+    for dataset in (house.dataset, other):
+        auditors[dataset.slug] = house.world.user("auditor")
+        access.give_role("system:test", auditors[dataset.slug], dataset, "auditor")
+    access.give_role("system:test", house.contributor, other, "contributor", house.site)
+    here, person, image = house.dataset.slug, ids["participants"], ids["images"]
+    asked = [
+        (house.contributor, "get", f"/participants/{person}", 200), (stranger, "get", f"/participants/{person}", 404),
+        (house.contributor, "get", f"/visits?participant={person}", 200), (stranger, "get", f"/images/{image}/quality.png", 404),
+        (None, "get", f"/images/{image}", 401), (house.contributor, "get", "/images", 200), (house.contributor, "get", f"/consents?participant={person}", 200),
+        (stranger, "get", f"/datasets/{here}/clinical", 403), (stranger, "post", "/releases", 403), (house.steward, "get", f"/images?dataset={here}", 200),
+    ]  # fmt: skip
+    for asker, method, path, status in asked:
+        before = Line.objects.count()
+        assert door(asker).raw(method, path, {"dataset": here} if method == "post" else None).status_code == status, path
+        line = Line.objects.get(seq=before + 1)
+        assert line.dataset == str(house.dataset.pk), (path, line.object)
+        assert line.seq in seqs(door(auditors[here])) and line.seq not in seqs(door(auditors[other.slug])), path
+    visit = house.visit(house.world.participant(other, house.site))
+    house.image(visit.participant, visit)
+    door(house.contributor).get("/images")  # of both datasets at once: one line, read in both
+    line = Line.objects.latest("seq")
+    assert line.dataset == "" and line.detail["datasets"] == sorted([str(house.dataset.pk), str(other.pk)])
+    assert all(line.seq in seqs(door(auditor)) for auditor in auditors.values())
+    assert line.seq not in seqs(door(house.world.steward(house.world.dataset(house.site))))
+
+
+def seqs(who: Any) -> set[int]:
+    return {row["seq"] for row in who.get("/audit/lines?limit=1000")["results"]}
+
+
+def test_an_id_is_on_record_however_it_was_written(house: Any, door: Any) -> None:
+    person = house.person()
+    for written in (str(person.pk).upper(), person.pk.hex, f"{{{person.pk}}}", str(person.pk)):
+        door(house.contributor).get(f"/visits?participant={written}&{person.pk.hex}={person.pk}")
+        assert Line.objects.latest("seq").detail == {"asked": {"participant": str(person.pk)}, "rows": 0}
+
+
 def test_nobody_fills_the_log_by_being_denied_anywhere(house: Any, settings: Any) -> None:
     """The administration's pages, its sign-in, a failed CSRF check; strangers by address, an account without rights by account."""
     settings.MYELIN_LIMITS = {**settings.MYELIN_LIMITS, "address": (3, 86_400), "user": (3, 86_400)}
