@@ -16,6 +16,8 @@ from django.utils import timezone
 
 from registry.access import actions as access
 from registry.access.models import Entitlement
+from registry.audit import actions as audit
+from registry.audit.models import Head, Line
 from registry.consent import actions as consent
 from registry.imaging import store
 from registry.releases import actions, packing, sealing
@@ -294,3 +296,17 @@ def test_who_has_somebody_s_data_is_listed_file_by_file(released: Any, right: En
     assert "0 package(s)" in out.getvalue()
     with pytest.raises(CommandError):
         call_command("who_has", "nobody")
+
+
+def test_who_has_says_nothing_that_it_could_not_record(released: Any, right: Entitlement, carried: Any) -> None:
+    built(right, carried)
+    person, out = released.people[0], io.StringIO()
+    before = Line.objects.count()
+    head = Head.objects.get()
+    Head.objects.update(count=1)
+    with pytest.raises(audit.AuditBroken):
+        call_command("who_has", person.label, stdout=out)
+    assert (out.getvalue(), Line.objects.count()) == ("", before)
+    head.save()
+    call_command("who_has", person.label, stdout=out)
+    assert "1 package(s)" in out.getvalue() and Line.objects.count() == before + 1
