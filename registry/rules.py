@@ -33,13 +33,14 @@ from registry.uses import (
     ended,
     holds,
     narrower,
+    no_looser,
 )
 from registry.verdicts import Answer, Conflict, Denied, Invalid, Reason, Refusal, Verdict, ask, deny, permit, weigh
 
 __all__ = [
     "ALL_PROMISES", "BOXES", "BY_HAND", "LEGAL_BASES", "MODIFIERS", "PERMISSIONS", "PROMISES", "PURPOSES", "TRANSFERS",
     "Answer", "Conflict", "ConsentFacts", "Denied", "Disease", "Invalid", "Purpose", "Reason", "Refusal", "Verdict",
-    "ask", "decide", "deny", "ended", "holds", "narrower", "permit", "weigh",
+    "ask", "decide", "deny", "ended", "holds", "narrower", "no_looser", "permit", "weigh",
 ]  # fmt: skip
 
 # --- asker, action, participant ------------------------------------------------------------------------------------------------------------------

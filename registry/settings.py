@@ -141,7 +141,8 @@ SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_AGE = 12 * 3600
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = PRODUCTION
 SECURE_HSTS_SECONDS = 31_536_000 if PRODUCTION else 0
-SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env.flag(_E, "MYELIN_BEHIND_PROXY") else None
+BEHIND_PROXY = env.flag(_E, "MYELIN_BEHIND_PROXY")
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if BEHIND_PROXY else None
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["registry.accounts.authentication.BearerToken", "rest_framework.authentication.SessionAuthentication"],
@@ -151,6 +152,8 @@ REST_FRAMEWORK = {
     "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
     "DEFAULT_PAGINATION_CLASS": "rest_framework.pagination.LimitOffsetPagination",
     "PAGE_SIZE": 100,
+    # Who asks is told by the one proxy in front, or by the connection itself; what a client says of its own address counts for nothing.
+    "NUM_PROXIES": 1 if BEHIND_PROXY else 0,
     # The roof brings a parser that answers 400 to deeply nested JSON, and turns rules.Denied and rules.Invalid into answers.
     **({"DEFAULT_PARSER_CLASSES": ["registry.api.parsers.CarefulJSON"]} if (ROOT / "registry/api/parsers.py").is_file() else {}),
     **({"EXCEPTION_HANDLER": "registry.api.errors.handler"} if (ROOT / "registry/api/errors.py").is_file() else {}),

@@ -3,7 +3,7 @@
 `decide(consent, purpose, on)`: hierarchical DUO (GA4GH Data Use Ontology, EBISPOT/DUO 2021-02-23 terms) as in DUOS: general covers biomedical covers
 disease-specific; modifiers only take away. Beside DUO stands what GDPR and a form's tick boxes ask: legal basis, transfer outside the EEA, commercial use,
 training of AI, a public crowd, genetic linkage, recontact, the face. Deny beats ask beats permit, with one sentence per rule.
-`narrower(new, old)`: whether one consent gives nothing that another does not.
+`narrower(new, old)`: whether one consent gives nothing that another does not; `no_looser`: whether it keeps every condition.
 """
 
 from __future__ import annotations
@@ -303,13 +303,23 @@ def narrower(new: ConsentFacts, old: ConsentFacts) -> bool:
     return (
         new.permission in WITHIN[old.permission]
         and (old.permission != "DS" or new.diseases <= old.diseases)
-        and new.modifiers >= old.modifiers - {"CC"}
-        and ("CC" in old.modifiers or "CC" not in new.modifiers)
-        and (not old.countries or (bool(new.countries) and new.countries <= old.countries))
         and TRANSFERS.index(new.transfer) <= TRANSFERS.index(old.transfer)
         and all(getattr(old, box) or not getattr(new, box) for box in BOXES)
-        and _sooner(new.max_months, old.max_months)
         and _sooner(new.ends, old.ends)
+        and no_looser(new, old)
+        # What is left to a human for want of a value stays so: a value would answer for them.
+        and ("TS" not in old.modifiers or old.max_months is not None or new.max_months is None)
+        and ("MOR" not in old.modifiers or old.publish_after is not None or new.publish_after is None)
+    )
+
+
+def no_looser(new: ConsentFacts, old: ConsentFacts) -> bool:
+    """Whether `new` keeps every condition of `old`: conditions may be added, countries and times narrowed. CC alone gives, so it may only go."""
+    return (
+        new.modifiers >= old.modifiers - {"CC"}
+        and ("CC" in old.modifiers or "CC" not in new.modifiers)
+        and (not old.countries or (bool(new.countries) and new.countries <= old.countries))
+        and _sooner(new.max_months, old.max_months)
         and (old.publish_after is None or (new.publish_after is not None and new.publish_after >= old.publish_after))
     )
 

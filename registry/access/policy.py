@@ -201,6 +201,15 @@ def still(entitlement_id: UUID, participant_ids: Iterable[UUID], at: datetime | 
     return all(covered(entitlement, at, among=part).count() == len(part) for part in parts)
 
 
+def obligations(entitlement: Entitlement, among: Iterable[UUID], at: datetime | None = None) -> list[str]:
+    """What the recipient takes upon them with the data of these people, by the consents that hold now and the purpose as it is now: each sentence once."""
+    wanted, on = sorted(set(among)), (at or timezone.now()).date()
+    parts = (wanted[start : start + MOST_AT_ONCE] for start in range(0, len(wanted), MOST_AT_ONCE))
+    distinct = {row.pk: facts for part in parts for row, facts in consent.distinct_facts(entitlement.dataset_id, part)}
+    purpose = purpose_of(entitlement.request)
+    return sorted({sentence for facts in distinct.values() for sentence in rules.decide(facts, purpose, on).obligations})
+
+
 def _valid(path: str, at: datetime) -> Q:
     """Consent has not come to its end."""
     return Q(**{f"{path}__valid_until__isnull": True}) | Q(**{f"{path}__valid_until__gte": at.date()})

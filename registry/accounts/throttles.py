@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ipaddress
 from typing import TYPE_CHECKING
 
 from django.conf import settings
+from django.http import HttpRequest
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 
@@ -12,6 +14,27 @@ from registry.accounts import limits
 
 if TYPE_CHECKING:  # REST framework reads this module while its own views are being made
     from rest_framework.views import APIView
+
+
+def address_of(request: HttpRequest | Request) -> str:
+    """The network address of who asks, as the proxy in front told it (`NUM_PROXIES`); of IPv6 the first 64 bits, since one line is given all the rest."""
+    told: str = BaseThrottle().get_ident(request) or ""  # type: ignore[arg-type]
+    try:
+        address = ipaddress.ip_address(told)
+    except ValueError:
+        return told
+    return str(ipaddress.ip_network((address, 64), strict=False)) if address.version == 6 else told
+
+
+def guess(request: HttpRequest | Request, email: str) -> limits.Count:
+    """Counts one sign-in, by account and address, so that a stranger cannot lock the owner out."""
+    return limits.hit("login", f"{email.strip().lower()}|{address_of(request)}", *settings.MYELIN_LIMITS["login"])
+
+
+def denial(request: HttpRequest) -> limits.Count:
+    """Counts one denial: by account, or by address of who is not signed in. Each leaves a line for ever, so they are limited like other requests."""
+    signed_in = request.user.is_authenticated
+    return limits.hit("denied", str(request.user.pk) if signed_in else address_of(request), *settings.MYELIN_LIMITS["user" if signed_in else "address"])
 
 
 class Limited(BaseThrottle):
@@ -49,4 +72,4 @@ class PerAddress(Limited):
     name = "address"
 
     def who(self, request: Request) -> str | None:
-        return None if request.user and request.user.is_authenticated else self.get_ident(request)
+        return None if request.user and request.user.is_authenticated else address_of(request)

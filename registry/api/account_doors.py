@@ -15,7 +15,7 @@ from rest_framework.response import Response
 
 from pipeline.outcome import ours
 from registry.access import actions, policy, queries
-from registry.accounts import limits
+from registry.accounts import throttles
 from registry.accounts.models import Role, Site, Token, User
 from registry.api import account_shapes, shapes
 from registry.api.doors import Door, find, told
@@ -25,8 +25,6 @@ from registry.releases import packing, sealing
 from registry.rules import Conflict, Denied, Invalid
 from registry.runs import spool
 from registry.runs.models import Run
-
-ATTEMPTS, WINDOW_S = 5, 300
 
 
 class HealthDoor(Door):
@@ -76,8 +74,7 @@ class SessionDoor(Door):
         SessionAuthentication().enforce_csrf(request)  # nobody is signed in yet, so nothing else asks for it
         given = self.body(account_shapes.SignIn)
         email = given["email"].strip().lower()
-        address = request.META.get("REMOTE_ADDR", "")
-        count = limits.hit("login", f"{email}|{address}", ATTEMPTS, WINDOW_S)
+        count = throttles.guess(request, email)
         if not count.allowed:
             raise Throttled(wait=count.wait_s)
         user = authenticate(request._request, username=email, password=given["password"])

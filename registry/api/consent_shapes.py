@@ -11,22 +11,22 @@ from registry.rules import LEGAL_BASES, PERMISSIONS, TRANSFERS
 
 
 class Agreed(Strict):
-    """What signing states: fields of `consent.actions.GRANT`. What is left out is not agreed to."""
+    """What signing states: fields of `consent.actions.GRANT`. There are no defaults, so that what was said can be told from what was left out."""
 
-    permission = s.ChoiceField([*PERMISSIONS, ""], allow_blank=True, default="")
-    modifiers = words(default=list)
-    diseases = words(default=list)
-    countries = words(default=list)
-    legal_basis = s.ChoiceField(list(LEGAL_BASES), default="6.1.a", help_text="GDPR Art. 6(1), or irb_waiver")
-    transfer = s.ChoiceField(TRANSFERS, default="none", help_text="how far outside the European Economic Area")
-    publish_after = s.DateField(allow_null=True, default=None)
-    max_months = s.IntegerField(allow_null=True, default=None, min_value=1, max_value=600)
-    commercial = s.BooleanField(default=False)
-    ai_training = s.BooleanField(default=False)
-    public_crowd = s.BooleanField(default=False)
-    genetic_linkage = s.BooleanField(default=False)
-    recontact = s.BooleanField(default=False)
-    face_intact = s.BooleanField(default=False)
+    permission = s.ChoiceField([*PERMISSIONS, ""], allow_blank=True, required=False)
+    modifiers = words(required=False)
+    diseases = words(required=False)
+    countries = words(required=False)
+    legal_basis = s.ChoiceField(list(LEGAL_BASES), required=False, help_text="GDPR Art. 6(1), or irb_waiver; 6.1.a if left out")
+    transfer = s.ChoiceField(TRANSFERS, required=False, help_text="how far outside the European Economic Area; none if left out")
+    publish_after = s.DateField(allow_null=True, required=False)
+    max_months = s.IntegerField(allow_null=True, required=False, min_value=1, max_value=600)
+    commercial = s.BooleanField(required=False)
+    ai_training = s.BooleanField(required=False)
+    public_crowd = s.BooleanField(required=False)
+    genetic_linkage = s.BooleanField(required=False)
+    recontact = s.BooleanField(required=False)
+    face_intact = s.BooleanField(required=False)
 
 
 class NewConsent(Agreed):

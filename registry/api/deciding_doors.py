@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.models import Q
 from django.http import HttpResponse
 from drf_spectacular.types import OpenApiTypes
 from rest_framework.request import Request
@@ -15,7 +14,7 @@ from registry.api import deciding_shapes, receiving_shapes, shapes
 from registry.api.doors import BySeq, Door, find, find_all, told
 from registry.api.errors import Gone
 from registry.audit import queries as audit
-from registry.audit.models import Head, Line
+from registry.audit.models import Head
 from registry.imaging import queries as imaging
 from registry.intake import actions as intake
 from registry.intake import queries as work
@@ -186,9 +185,9 @@ class LinesDoor(Door):
     @told(receiving_shapes.LineShape, many=True, filters=("dataset", "object"), summary="The audit log, newest first", tags=["audit"])
     def get(self, request: Request) -> Response:
         readable = queries.datasets_of(self.asker, "steward", "auditor")
-        rows = Line.objects.filter(Q(dataset__in=readable))
         if "dataset" in (given := self.asked("dataset", "object")):
-            rows = rows.filter(dataset=str(find(queries.datasets(self.asker), slug=given["dataset"]).pk))
+            readable &= {str(find(queries.datasets(self.asker), slug=given["dataset"]).pk)}
+        rows = audit.of_datasets(readable)
         if "object" in given:
             rows = rows.filter(object=given["object"])
         return self.listing(rows, receiving_shapes.LineShape, BySeq)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from registry.audit import anchor
 from registry.audit.models import Head, Line
@@ -31,6 +31,15 @@ def of_object(text: str) -> QuerySet[Line]:
 def of_dataset(dataset_id: object) -> QuerySet[Line]:
     """What happened in one dataset, in order."""
     return Line.objects.filter(dataset=str(dataset_id))
+
+
+def of_datasets(ids: Iterable[object]) -> QuerySet[Line]:
+    """What happened in any of these datasets. A line that is about several, as of a list over all one may see, has none of its own and names them within."""
+    wanted = sorted({str(pk) for pk in ids})
+    among = Q(dataset__in=wanted)
+    for pk in wanted:
+        among |= Q(dataset="", detail__datasets__icontains=pk)
+    return Line.objects.filter(among)
 
 
 def verify() -> Iterator[Finding]:

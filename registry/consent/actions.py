@@ -10,41 +10,48 @@ from datetime import date
 from typing import Any
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import ForeignObjectRel, QuerySet
 from django.utils import timezone
 
 from registry.accounts import actions as accounts
 from registry.accounts.models import Dataset
 from registry.consent import queries
 from registry.consent.models import GRANTING, Assent, ConsentEvent, ConsentFact, ConsentTemplate, Event, GivenBy, Standing
-from registry.rules import BOXES, LEGAL_BASES, MODIFIERS, PERMISSIONS, TRANSFERS, Conflict, ConsentFacts, Invalid, narrower
+from registry.rules import BOXES, LEGAL_BASES, MODIFIERS, PERMISSIONS, TRANSFERS, Conflict, ConsentFacts, Invalid, narrower, no_looser
 from registry.subjects import actions as subjects
 from registry.subjects.models import Participant
 
-# What a granting event states, and what it states where nothing is said: the least.
+# What a granting event states, and what it states where neither anybody nor a form says anything.
 GRANT: dict[str, Any] = {
     "permission": "", "modifiers": (), "diseases": (), "countries": (), "legal_basis": "6.1.a", "transfer": "none",
     "commercial": False, "ai_training": False, "public_crowd": False, "genetic_linkage": False, "recontact": False, "face_intact": False,
     "publish_after": None, "max_months": None,
 }  # fmt: skip
+# What a person gives by choosing it on a form: where it is an option and not said, it was not given. The rest of `GRANT` limits what is given.
+CHOSEN = (*BOXES, "transfer", "permission", "diseases")
 # What belongs to this one signing, whatever the form says.
 SIGNING: dict[str, Any] = {"valid_until": None, "given_by": "self", "assent": "", "reconsent_due": None, "evidence_sha256": "", "recorded_by": None}
+MAJORITY = 18  # years, as in every country of the EEA
+FOR_CHILDREN = (GivenBy.PARENT, GivenBy.REPRESENTATIVE)
+FIRST_OF_MONTH = "Give reconsent_due, the first day of the month in which they come of age: the day itself would be a birthday."
 
 
 def record(participant: Participant, kind: str, permission: str = "", *, template: ConsentTemplate | None = None, **said: Any) -> ConsentEvent:
     """Appends an event and projects what holds now, in one transaction. A granting event states the whole consent from then on.
 
-    `said`: fields of `GRANT` and `SIGNING`. With a template its codes are what was agreed to, and only its options may be said otherwise.
+    `said`: fields of `GRANT` and `SIGNING`. With a template its codes are what was agreed to, and only its options may be said otherwise; what is left out
+    is not said, so `ai_training=False` is not the same as nothing.
     Raises Invalid for what no consent can say, Conflict for an event that does not follow from those before (renewing or ending what was never given).
     """
     if set(said) - {*GRANT, *SIGNING}:
         raise TypeError(f"A consent has no {', '.join(sorted(set(said) - {*GRANT, *SIGNING}))}.")
-    event = _made(participant, kind, {"permission": permission, **said}, template)
+    event = _made(participant, kind, {**({"permission": permission} if permission else {}), **said}, template)
     _sensible(event)
     with transaction.atomic():
         locked = Participant.objects.select_for_update().get(pk=participant.pk)
         last = queries.events(participant).last()
         _follows(event, last, locked)
+        _of_age(event, locked.birth_year_band)
         event.number = last.number + 1 if last else 1
         event.save(force_insert=True)
         project(participant)
@@ -67,16 +74,18 @@ def _by_template(participant: Participant, said: dict[str, Any], template: Conse
     """What signing this form states. Raises Invalid where something else is said that is no option of the form."""
     if template.dataset_id != participant.dataset_id:
         raise Invalid("consent_template", "This form belongs to another dataset.", "Name a form of the participant's dataset.")
-    stated = {**GRANT, **_read_codes(template.codes)}
-    for name, least in GRANT.items():
-        value = said.get(name, least)
-        if _plain(value) in (_plain(least), _plain(stated[name])):
-            continue
-        if name not in template.options:
+    form = {**GRANT, **_read_codes(template.codes)}
+    for name in set(said) & set(GRANT) - set(template.options):
+        if _plain(said[name]) != _plain(form[name]):
             raise Invalid("consent_template", f"The form does not leave {name} open.", "Leave it out, or publish a form that does.")
-        stated[name] = value
-    # An option that was not ticked is not agreed to, whatever it is by default.
-    return {**stated, **{name: said.get(name, GRANT[name]) for name in template.options}}
+    stated = {name: said.get(name, GRANT[name] if name in CHOSEN and name in template.options else value) for name, value in form.items()}
+    if not no_looser(_as_facts(stated), _as_facts(form)):
+        raise Invalid("consent_template", "A condition of the form is loosened.", "Conditions may be added; countries and times may only be narrowed.")
+    return stated
+
+
+def _as_facts(stated: dict[str, Any]) -> ConsentFacts:
+    return ConsentFacts(**{name: frozenset(value) if name in queries.SETS else value for name, value in stated.items()})
 
 
 def _plain(value: Any) -> Any:
@@ -131,14 +140,30 @@ def _signed(event: ConsentEvent) -> None:
         raise Invalid(
             "consent_assent", "With a parent's consent stands what the child said.", "Use given or too_young; a child who says no does not take part."
         )
-    if event.given_by != GivenBy.PARENT and (event.assent or event.reconsent_due):
-        raise Invalid("consent_assent", "Assent and majority belong to a parent's consent.", "Leave both out, or say given_by parent.")
-    if event.given_by == GivenBy.PARENT and (event.reconsent_due is None or event.reconsent_due.day != 1):
-        raise Invalid(
-            "consent_majority",
-            "A parent's consent ends when the child comes of age.",
-            "Give reconsent_due, the first day of that month: the day itself would be a birthday.",
-        )
+    if event.given_by != GivenBy.PARENT and event.assent:
+        raise Invalid("consent_assent", "Assent belongs to a parent's consent.", "Leave it out, or say given_by parent.")
+    if event.reconsent_due is not None and event.given_by not in FOR_CHILDREN:
+        raise Invalid("consent_assent", "Majority ends what was said for a child.", "Leave reconsent_due out, or say given_by parent or representative.")
+    if (event.reconsent_due is None and event.given_by == GivenBy.PARENT) or (event.reconsent_due is not None and event.reconsent_due.day != 1):
+        raise Invalid("consent_majority", "What was said for a child ends when they come of age.", FIRST_OF_MONTH)
+
+
+def _of_age(event: ConsentEvent, band: str) -> None:
+    """Majority as far as the registry knows it: the band of birth years, and that nobody is younger than today. Raises Invalid."""
+    if event.kind not in GRANTING:
+        return
+    today = timezone.now().date()
+    born = [int(year) for year in band.split("-") if year]  # first and last year, or nothing
+    child = bool(born) and today < date(born[0] + MAJORITY, 1, 1)
+    if child and event.given_by == GivenBy.SELF:
+        raise Invalid("consent_majority", "By their birth years this participant is a child.", "Say who speaks for them: given_by parent or representative.")
+    if child and event.given_by == GivenBy.REPRESENTATIVE and event.reconsent_due is None:
+        raise Invalid("consent_majority", "By their birth years this participant is a child, who comes of age.", FIRST_OF_MONTH)
+    # Who is born today; who is born on the last day of their band.
+    latest = min([today.replace(year=today.year + MAJORITY, day=1), *(date(year + MAJORITY + 1, 1, 1) for year in born[1:])])
+    if event.reconsent_due is not None and event.reconsent_due > latest:
+        reason = f"This participant has come of age by {latest.isoformat()} at the latest."
+        raise Invalid("consent_majority", reason, "Look at the year of reconsent_due, and at the birth years on record.")
 
 
 def _follows(event: ConsentEvent, last: ConsentEvent | None, participant: Participant) -> None:
@@ -171,7 +196,7 @@ def add_template(
     if not title.strip() or not text.strip():
         raise Invalid("consent_template", "A form has a title and a text.", "Give both.")
     _complete(ConsentEvent(kind="given", **{key: _plain(value) for key, value in {**GRANT, **_read_codes(codes)}.items()}))
-    written = {key: value.isoformat() if isinstance(value, date) else _plain(value) for key, value in sorted(codes.items())}
+    written = _written(codes)
     with transaction.atomic():
         Dataset.objects.select_for_update().get(pk=dataset.pk)
         _next_form(ConsentTemplate.objects.filter(dataset=dataset, name=name), version, language, written, sorted(set(options)))
@@ -191,8 +216,13 @@ def _next_form(known: QuerySet[ConsentTemplate], version: int, language: str, co
     for sibling in known.filter(version=version):
         if sibling.language == language:
             raise Conflict("consent_template_exists", "This version exists in this language.", "What was signed does not change: publish the next version.")
-        if (sibling.codes, sibling.options) != (codes, options):
+        if (_written(sibling.codes), sibling.options) != (codes, options):
             raise Conflict("consent_template_languages", "This version means something else in another language.", "Give the same codes and options.")
+
+
+def _written(codes: dict[str, Any]) -> dict[str, Any]:
+    """Codes as they are kept and compared: every field of `GRANT`, as JSON."""
+    return {key: value.isoformat() if isinstance(value, date) else _plain(value) for key, value in sorted({**GRANT, **codes}.items())}
 
 
 def _read_codes(codes: dict[str, Any]) -> dict[str, Any]:
@@ -230,7 +260,10 @@ def as_data(facts: ConsentFacts) -> dict[str, Any]:
 
 
 def rebuild() -> dict[str, int]:
-    """Projects everybody afresh from the events; tells how many rows were not as they should have been."""
+    """Projects everybody afresh from the events; tells how many rows were not as they should have been.
+
+    What points at a row of before a fact was known then points at the row that says the same in full: what a steward settled stays settled.
+    """
     changed = people = 0
     for participant in Participant.objects.iterator():
         with transaction.atomic():
@@ -241,7 +274,18 @@ def rebuild() -> dict[str, int]:
             after = project(participant)
         people += 1
         changed += old != _seen(after)
+    for row in ConsentFact.objects.iterator():
+        _renew(row)
     return {"participants": people, "changed": changed}
+
+
+def _renew(old: ConsentFact) -> None:
+    """Turns to the row of the same facts as they are written now whatever points at this one, in every room."""
+    with transaction.atomic():
+        new = intern(queries.read(old))
+        for field in ConsentFact._meta.get_fields(include_hidden=True) if new.pk != old.pk else ():
+            if isinstance(field, ForeignObjectRel) and field.related_model:
+                field.related_model._base_manager.filter(**{field.field.name: old}).update(**{field.field.name: new})
 
 
 def _seen(standing: Standing) -> tuple[Any, ...]:

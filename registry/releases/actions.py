@@ -100,13 +100,22 @@ def build_package(actor: User, entitlement: Entitlement, release: Release | None
     with transaction.atomic():
         Entitlement.objects.select_for_update().get(pk=entitlement.pk)
         living = Package.objects.filter(entitlement=entitlement, release=release, state__in=["building", "ready"]).first()
-        if living and (living.state == Package.State.BUILDING or packing.gone(living.pk) is None):
+        why = _why_not(living) if living else None
+        if living and why is None:
             return living
+        if living and why:  # it is replaced, so that nobody is given it after all when what stopped it changes back
+            Package.objects.filter(pk=living.pk).update(state=Package.State.DEAD, code=why[0], reason=why[1])
         package = Package.objects.create(entitlement=entitlement, release=release, recipient_key=entitlement.request.recipient_key)
         package.run_id = runs.enqueue("package", subject_id=package.pk, dataset_id=release.dataset_id).pk
         package.save(update_fields=["run_id"])
-        audit.write(actor, "package.build", f"package:{package.pk}", dataset=release.dataset, release=str(release.pk))
+        told = {"release": str(release.pk), **({"replaces": str(living.pk)} if living else {})}
+        audit.write(actor, "package.build", f"package:{package.pk}", dataset=release.dataset, **told)
     return package
+
+
+def _why_not(package: Package) -> tuple[str, str] | None:
+    """Why a living package may not be read now, asked in full; one that is being made may."""
+    return None if package.state == Package.State.BUILDING else packing.gone(package.pk) or packing.in_full(package.pk)
 
 
 def _why_ended(entitlement: Entitlement) -> tuple[str, str]:
@@ -139,6 +148,8 @@ def record_package(run: Run, built: dict[str, Any]) -> dict[str, Any]:
     people = {person.pk: person for person in Participant.objects.select_for_update().filter(pk__in=ids)}
     if any(people[UUID(row["participant"])].epoch != row["epoch"] for row in built["people"]) and not policy.still(package.entitlement_id, ids):
         raise Denied("consent_denies", "Somebody in this package changed their consent while it was made.")
+    if why := packing.outgrown(package, built["manifest"], ids):
+        raise Denied(*why)
     PackageParticipant.objects.bulk_create(
         PackageParticipant(
             package=package, participant_id=row["participant"], label=row["label"], epoch=row["epoch"], consent_ends=_ends(people[UUID(row["participant"])])
@@ -181,10 +192,8 @@ def start_download(actor: User, package: Package, span: tuple[int, int]) -> None
         raise Denied("not_yours", "This package belongs to somebody else.")
     if package.state == Package.State.BUILDING:
         raise Conflict("package_building", "This package is still being made.", "Ask for it again in a moment.")
-    if why := packing.gone(package.pk):
+    if why := packing.gone(package.pk) or packing.in_full(package.pk):
         raise Denied(*why)
-    if not policy.still(package.entitlement_id, list(package.people.values_list("participant_id", flat=True))):
-        raise Denied("consent_denies", "The consent of somebody in this package no longer covers this use.")
     with transaction.atomic():
         alive = Package.objects.filter(pk=package.pk, state=Package.State.READY)
         if not alive.update(downloaded_at=Coalesce("downloaded_at", timezone.now())):

@@ -18,7 +18,6 @@ from django.db.models import Exists, F, OuterRef, Q
 from django.utils import timezone
 
 from registry.access import policy
-from registry.access import queries as access
 from registry.access.models import Entitlement
 from registry.accounts import queries as accounts
 from registry.releases import freezing, sealing
@@ -60,9 +59,9 @@ def pack(package: Package, beat: Any) -> dict[str, Any]:
         raise Denied("nobody_allowed", "This entitlement covers nobody in this release.")
     root = f"{package.release.dataset.slug}-{package.release.version}"
     parts = [entry.part(root) for entry in freezing.entries(package.release, [row.participant_id for row in people])]
-    terms = _terms(entitlement)
-    parts += _notices(root, package, terms)
-    manifest = _manifest(package, parts, terms)
+    terms, owed = _terms(entitlement), policy.obligations(entitlement, [row.participant_id for row in people])
+    parts += _notices(root, package, terms, owed)
+    manifest = _manifest(package, parts, terms, owed)
     signature = sealing.sign(manifest, key_file())
     parts += [Part(f"{root}/MANIFEST.json", data=sealing.canonical(manifest) + b"\n"), Part(f"{root}/MANIFEST.sig", data=signature.encode() + b"\n")]
     sha256, size = sealing.seal(parts, package.recipient_key, place(package.pk), beat)
@@ -76,17 +75,17 @@ def _terms(entitlement: Entitlement) -> bytes:
     return "\n\n".join(text for text in (agreement.text if agreement else "", entitlement.dataset.terms) if text).encode() + b"\n"
 
 
-def _notices(root: str, package: Package, terms: bytes) -> list[Part]:
+def _notices(root: str, package: Package, terms: bytes, owed: list[str]) -> list[Part]:
     entitlement = package.entitlement
     told = {"recipient": entitlement.user.email, "request": entitlement.request.title, "ends": entitlement.ends.date().isoformat()}
-    notice = NOTICE.format(**told, obligations="".join(f"- {sentence}\n" for sentence in access.obligations(entitlement.request)))
+    notice = NOTICE.format(**told, obligations="".join(f"- {sentence}\n" for sentence in owed))
     texts = {"DATA_USE_NOTICE.txt": notice.encode(), "TERMS.txt": terms, ".gitignore": b"*\n"}
     # The papers are not BIDS: the validator is told to pass them over.
     texts[".bidsignore"] = b"DATA_USE_NOTICE.txt\nTERMS.txt\nMANIFEST.json\nMANIFEST.sig\n"
     return [Part(f"{root}/{name}", data=text) for name, text in texts.items()]
 
 
-def _manifest(package: Package, parts: list[Part], terms: bytes) -> dict[str, Any]:
+def _manifest(package: Package, parts: list[Part], terms: bytes, owed: list[str]) -> dict[str, Any]:
     return {
         "package": str(package.pk),
         "recipient": package.entitlement.user.email,
@@ -98,6 +97,7 @@ def _manifest(package: Package, parts: list[Part], terms: bytes) -> dict[str, An
         "issued_at": package.created_at.isoformat(),
         "ends": package.entitlement.ends.isoformat(),
         "terms_sha256": hashlib.sha256(terms).hexdigest(),
+        "obligations": owed,
         "files": [{"path": part.path, "sha256": part.digest, "bytes": part.bytes} for part in sorted(parts, key=lambda part: part.path)],
     }
 
@@ -106,7 +106,7 @@ def gone(package_id: UUID) -> tuple[str, str] | None:
     """Why a package may not be read at this moment, as (code, reason), or None when it may. One query; asked again for every chunk.
 
     The package lives, its entitlement lives, its user is active, and nobody in it has another epoch than when it was packed, nor a consent that has come
-    to its end since. Where something changed, the policy is asked in full (`policy.still`): the change may still cover this use.
+    to its end since. Where something changed, the policy is asked in full (`in_full`): the change may still cover this use.
     """
     now = timezone.now()
     inside = PackageParticipant.objects.filter(package=OuterRef("pk"))
@@ -117,10 +117,22 @@ def gone(package_id: UUID) -> tuple[str, str] | None:
         return (row[1] if row and row[1] else "package_dead"), "This package is not there any more."
     if why := _ended(row[2], row[3], row[4], now):
         return why
-    if row[6]:
-        people = list(PackageParticipant.objects.filter(package=package_id).values_list("participant_id", flat=True))
-        if not policy.still(row[5], people):
-            return "consent_denies", "The consent of somebody in this package no longer covers this use."
+    return in_full(package_id) if row[6] else None
+
+
+def in_full(package_id: UUID) -> tuple[str, str] | None:
+    """Why the consents that hold now forbid this package as it was packed, asked of the policy, or None: they cover it and ask no more than it says."""
+    package = Package.objects.select_related("entitlement__request__requester").get(pk=package_id)
+    people = list(PackageParticipant.objects.filter(package=package_id).values_list("participant_id", flat=True))
+    if not policy.still(package.entitlement_id, people):
+        return "consent_denies", "The consent of somebody in this package no longer covers this use."
+    return outgrown(package, package.manifest, people)
+
+
+def outgrown(package: Package, manifest: dict[str, Any], people: list[UUID]) -> tuple[str, str] | None:
+    """Why what this package tells its recipient is too little now, or None. One of before obligations were in the manifest tells of none."""
+    if set(policy.obligations(package.entitlement, people)) - set(manifest.get("obligations", [])):
+        return "obligations_grew", "The people in this package now ask more of the recipient than its notice says; have it made again."
     return None
 
 

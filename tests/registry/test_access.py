@@ -16,6 +16,7 @@ from registry.access.models import Entitlement, Request, RequestedParticipant
 from registry.accounts.models import Dataset
 from registry.audit.models import Line
 from registry.consent import actions as consent
+from registry.consent.models import ConsentFact, Standing
 from registry.rules import Conflict, Denied, Invalid
 from registry.runs.models import Mail
 from registry.subjects import actions as subjects
@@ -128,6 +129,25 @@ def test_what_the_rule_leaves_to_a_human_is_settled_for_this_consent_only(scene:
     assert downloadable(who) == {scene.wide}
     world.consent(careful, "GRU", kind="renewed")
     assert downloadable(who) == {scene.wide, careful}
+
+
+def test_what_was_settled_stays_settled_when_old_facts_are_written_in_full(scene: Any, world: Any) -> None:
+    """A row of before transfer and boxes were kept says the same as today's; `consent rebuild` makes a new one, and the steward's word goes with it."""
+    careful, other = (world.participant(scene.dataset, scene.site) for _ in range(2))
+    world.consent(careful, "GRU", modifiers=["RS"])
+    world.consent(other, "GRU", modifiers=["RS", "IS"])
+    request = world.request(scene.dataset)
+    actions.approve_request(scene.steward, request, settle=[careful.pk, other.pk])
+    who = actions.sign_agreement(request.requester, request, 1).user
+    row = Standing.objects.get(participant=careful).facts
+    assert row is not None
+    old = {name: row.facts[name] for name in ("permission", "modifiers", "diseases", "countries", "commercial", "ai_training", "publish_after", "max_months")}
+    ConsentFact.objects.filter(pk=row.pk).update(facts=old, digest="0" * 64)
+    assert downloadable(who) == {scene.wide, careful, other}
+    RequestedParticipant.objects.filter(participant=other).update(settled=row)  # settled for another consent than the one that holds
+    assert consent.rebuild()["changed"] == 1
+    assert downloadable(who) == {scene.wide, careful}
+    assert consent.rebuild()["changed"] == 0 and downloadable(who) == {scene.wide, careful}
 
 
 def test_without_a_steward_s_word_a_question_is_a_no(scene: Any, world: Any) -> None:

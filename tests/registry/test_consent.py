@@ -276,6 +276,36 @@ def test_what_no_consent_can_say(someone: Participant, fields: dict[str, Any], c
     assert queries.current(someone) == rules.ConsentFacts("GRU", legal_basis="irb_waiver", transfer="any")
 
 
+def test_majority_is_bounded_by_the_birth_years_on_record(someone: Participant, world: Any) -> None:
+    year = timezone.now().year
+    child = world.participant(someone.dataset, someone.site, birth_year_band=f"{year - year % 5 - 10}-{year - year % 5 - 6}")
+    last = date(year - year % 5 - 6 + 19, 1, 1)  # the youngest of the band has come of age before
+    for wrong in (
+        {**CHILD, "reconsent_due": last.replace(month=2)},
+        {**CHILD, "reconsent_due": date(2082, 5, 1)},
+        {"given_by": "self"},
+        {"given_by": "representative"},
+        {"given_by": "representative", "reconsent_due": last.replace(month=2)},
+        {"given_by": "representative", "reconsent_due": last.replace(day=2)},
+    ):
+        with pytest.raises(Invalid, match="consent_majority"):
+            give(child, **wrong)
+    give(child, **CHILD, reconsent_due=last)
+    give(child, "renewed", given_by="representative", reconsent_due=last)
+    assert queries.standing(child).valid_until == last - timedelta(days=1)  # type: ignore[union-attr]
+
+
+def test_whose_birth_years_are_not_known_comes_of_age_in_18_years_at_the_latest(someone: Participant, world: Any) -> None:
+    today = timezone.now().date()
+    last = today.replace(year=today.year + 18, day=1)
+    with pytest.raises(Invalid, match="consent_majority"):
+        give(someone, **CHILD, reconsent_due=(last + timedelta(days=31)).replace(day=1))
+    give(someone, **CHILD, reconsent_due=last)
+    for who in (world.participant(someone.dataset, someone.site, birth_year_band="1980-1984"), world.participant(someone.dataset, someone.site)):
+        give(who, given_by="representative")  # of somebody who may be of age
+        give(who, "renewed")
+
+
 def test_narrowing_gives_no_more_than_before(someone: Participant) -> None:
     give(someone, permission="HMB", ai_training=True, transfer="adequate")
     for wider in ({"permission": "GRU"}, {"permission": "HMB", "commercial": True}, {"permission": "HMB", "transfer": "any"}):
@@ -298,6 +328,57 @@ def test_a_form_implies_its_codes_and_leaves_its_options_open(someone: Participa
     for other in ({"transfer": "any"}, {"recontact": True}, {"permission": "GRU"}):
         with pytest.raises(Invalid, match="consent_template"):
             actions.record(someone, "renewed", template=template, evidence_sha256=EVIDENCE, **other)
+
+
+LIMITED = {"permission": "HMB", "modifiers": ["NPU", "IRB"], "max_months": 24, "publish_after": "2027-01-01", "countries": ["DK", "SE"]}
+LIMITS = ["modifiers", "max_months", "publish_after", "countries"]
+
+
+def test_an_option_that_limits_stays_as_the_form_says_where_nothing_is_said(someone: Participant) -> None:
+    template = form(someone, codes=LIMITED, options=LIMITS)
+    actions.record(someone, "given", template=template, evidence_sha256=EVIDENCE)
+    held = queries.current(someone)
+    assert held is not None and (held.modifiers, held.max_months) == ({"NPU", "IRB"}, 24)
+    assert (held.countries, held.publish_after) == ({"DK", "SE"}, date(2027, 1, 1))
+
+
+@pytest.mark.parametrize(
+    ("loose", "tight"),
+    [
+        ({"modifiers": []}, {"modifiers": ["IRB", "NPU", "PUB"]}),
+        ({"modifiers": ["NPU", "IRB", "CC"]}, {"modifiers": ["NPU", "IRB"]}),
+        ({"max_months": None}, {"max_months": 12}),
+        ({"max_months": 25}, {"max_months": 24}),
+        ({"publish_after": None}, {"publish_after": date(2028, 1, 1)}),
+        ({"publish_after": date(2026, 1, 1)}, {"publish_after": date(2027, 1, 1)}),
+        ({"countries": []}, {"countries": ["DK"]}),
+        ({"countries": ["DK", "US"]}, {"countries": ["SE", "DK"]}),
+    ],
+)
+def test_an_option_that_limits_may_only_be_narrowed(someone: Participant, loose: dict[str, Any], tight: dict[str, Any]) -> None:
+    template = form(someone, codes=LIMITED, options=LIMITS)
+    with pytest.raises(Invalid, match="consent_template"):
+        actions.record(someone, "given", template=template, evidence_sha256=EVIDENCE, **loose)
+    event = actions.record(someone, "given", template=template, evidence_sha256=EVIDENCE, **tight)
+    assert {name: getattr(event, name) for name in tight} == {name: sorted(value) if isinstance(value, list) else value for name, value in tight.items()}
+
+
+def test_a_blank_that_the_form_leaves_is_filled_in_by_the_person(someone: Participant) -> None:
+    template = form(someone, codes={"permission": "GRU", "modifiers": ["TS"]}, options=["max_months"])
+    assert actions.record(someone, "given", template=template, evidence_sha256=EVIDENCE).max_months is None
+    assert actions.record(someone, "renewed", template=template, evidence_sha256=EVIDENCE, max_months=6).max_months == 6
+
+
+def test_a_no_that_the_form_does_not_foresee_is_not_recorded_as_a_yes(someone: Participant) -> None:
+    implied = {"permission": "HMB", "ai_training": True, "commercial": True, "transfer": "any"}
+    fixed, free = form(someone, codes=implied, options=[]), form(someone, version=2, codes=implied, options=["ai_training", "commercial", "transfer"])
+    for struck in ({"ai_training": False}, {"commercial": False}, {"transfer": "none"}):
+        with pytest.raises(Invalid, match="consent_template"):
+            actions.record(someone, "given", template=fixed, evidence_sha256=EVIDENCE, **struck)
+        event = actions.record(someone, "renewed" if queries.current(someone) else "given", template=free, evidence_sha256=EVIDENCE, **struck)
+        assert (event.ai_training, event.commercial, event.transfer) == (False, False, "none")  # what is not ticked is not agreed to
+    event = actions.record(someone, "renewed", template=fixed, evidence_sha256=EVIDENCE, ai_training=True)
+    assert (event.ai_training, event.commercial, event.transfer) == (True, True, "any")
 
 
 def test_a_form_has_versions_that_say_the_same_in_every_language(someone: Participant, world: Any) -> None:

@@ -313,10 +313,24 @@ USES = st.builds(
 @given(FACTS, FACTS, USES)
 def test_a_narrower_consent_permits_nothing_that_a_wider_one_does_not(one: ConsentFacts, other: ConsentFacts, use: Purpose) -> None:
     both = dataclasses.replace(one, modifiers=(one.modifiers | other.modifiers) - {"CC"}, transfer=min(one.transfer, other.transfer, key=rules.TRANSFERS.index))
-    for narrow, wide in ((one, other), (both, one)):
+    timed = dataclasses.replace(both, max_months=other.max_months, publish_after=other.publish_after)
+    for narrow, wide in ((one, other), (both, one), (timed, one)):
         if rules.narrower(narrow, wide) and verdict(narrow, use) == "permit":
             assert verdict(wide, use) == "permit"
     assert rules.narrower(both, one)
+
+
+@pytest.mark.parametrize(
+    ("unclear", "clear"),
+    [({"modifiers": frozenset({"TS"})}, {"max_months": 600}), ({"modifiers": frozenset({"MOR"})}, {"publish_after": date(2000, 1, 1)})],
+)
+def test_a_value_that_answers_what_was_left_to_a_human_narrows_nothing(unclear: dict[str, Any], clear: dict[str, Any]) -> None:
+    old = ConsentFacts("GRU", **unclear)
+    new = dataclasses.replace(old, **clear)
+    assert (verdict(old, purpose()), verdict(new, purpose())) == ("ask", "permit")
+    assert not rules.narrower(new, old)
+    tighter = dataclasses.replace(old, permission="HMB")
+    assert verdict(tighter, purpose()) == "ask" and rules.narrower(tighter, old) and rules.narrower(new, dataclasses.replace(old, modifiers=frozenset()))
 
 
 def test_silence_permits_nothing() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import transaction
 from django.db.models import Q
 
 from registry.audit import actions as audit
@@ -14,7 +15,7 @@ from registry.subjects.models import Participant
 
 
 class Command(BaseCommand):
-    help = "List every recipient and file of a participant, named by their id, code or label. Looking is recorded."
+    help = "List every recipient and file of a participant, named by their id, code or label. Looking is recorded first."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("subject", help="id, code or label of the participant")
@@ -23,15 +24,17 @@ class Command(BaseCommand):
         people = list(found(subject))
         if not people:
             raise CommandError("Nobody has this id, code or label.")
-        for person in people:
-            told = queries.who_has(person)
+        gathered = [(person, queries.who_has(person)) for person in people]
+        with transaction.atomic():  # before the first word: what cannot be recorded is not told
+            for person, told in gathered:
+                audit.write("system:who_has", "participant.who_has", f"participant:{person.pk}", dataset=person.dataset, packages=len(told))
+        for person, told in gathered:
             self.stdout.write(f"participant {person.label} of {person.dataset.slug}, {person.state}: {len(told)} package(s)")
             for row in told:
                 when = row.downloaded_at.isoformat(timespec="seconds") if row.downloaded_at else "not yet downloaded"
                 self.stdout.write(f"{row.recipient} has release {row.version}, package {row.package} ({row.state}), first given out: {when}")
                 for file in row.files:
                     self.stdout.write(f"  {file['sha256']}  {file['path']}")
-            audit.write("system:who_has", "participant.who_has", f"participant:{person.pk}", dataset=person.dataset, packages=len(told))
 
 
 def found(subject: str) -> Any:

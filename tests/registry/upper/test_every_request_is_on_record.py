@@ -7,6 +7,7 @@ import json
 import re
 import threading
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,12 +17,14 @@ from django.http import HttpResponse, HttpResponseForbidden
 from django.test import Client, RequestFactory
 from django.urls import URLPattern, URLResolver, get_resolver
 from django.utils import timezone
+from rest_framework.settings import api_settings
 
 from registry import rules
 from registry.access import actions as access
 from registry.access import policy
 from registry.access.models import Request
-from registry.accounts.models import User
+from registry.accounts import throttles
+from registry.accounts.models import Counter, User
 from registry.api import recording
 from registry.audit import actions as audit
 from registry.audit import queries
@@ -173,6 +176,93 @@ def test_strangers_cannot_fill_the_log(house: Any, door: Any, settings: Any) -> 
     answers = [who.raw("get", "/images").status_code for who in (door(None), guess, guess, door(None), guess)]
     assert answers == [401, 401, 401, 429, 429]
     assert Line.objects.count() - before == 3
+
+
+def test_looks_and_denials_are_seen_by_who_reads_the_datasets_log(house: Any, ids: dict[str, Any], door: Any) -> None:
+    other = house.world.dataset(house.site)
+    stranger, auditors = house.world.user("stranger"), {}
+    for dataset in (house.dataset, other):
+        auditors[dataset.slug] = house.world.user("auditor")
+        access.give_role("system:test", auditors[dataset.slug], dataset, "auditor")
+    access.give_role("system:test", house.contributor, other, "contributor", house.site)
+    here, person, image = house.dataset.slug, ids["participants"], ids["images"]
+    asked = [
+        (house.contributor, "get", f"/participants/{person}", 200), (stranger, "get", f"/participants/{person}", 404),
+        (house.contributor, "get", f"/visits?participant={person}", 200), (stranger, "get", f"/images/{image}/quality.png", 404),
+        (None, "get", f"/images/{image}", 401), (house.contributor, "get", "/images", 200), (house.contributor, "get", f"/consents?participant={person}", 200),
+        (stranger, "get", f"/datasets/{here}/clinical", 403), (stranger, "post", "/releases", 403), (house.steward, "get", f"/images?dataset={here}", 200),
+    ]  # fmt: skip
+    for asker, method, path, status in asked:
+        before = Line.objects.count()
+        assert door(asker).raw(method, path, {"dataset": here} if method == "post" else None).status_code == status, path
+        line = Line.objects.get(seq=before + 1)
+        assert line.dataset == str(house.dataset.pk), (path, line.object)
+        assert line.seq in seqs(door(auditors[here])) and line.seq not in seqs(door(auditors[other.slug])), path
+    visit = house.visit(house.world.participant(other, house.site))
+    house.image(visit.participant, visit)
+    door(house.contributor).get("/images")  # of both datasets at once: one line, read in both
+    line = Line.objects.latest("seq")
+    assert line.dataset == "" and line.detail["datasets"] == sorted([str(house.dataset.pk), str(other.pk)])
+    assert all(line.seq in seqs(door(auditor)) for auditor in auditors.values())
+    assert line.seq not in seqs(door(house.world.steward(house.world.dataset(house.site))))
+
+
+def seqs(who: Any) -> set[int]:
+    return {row["seq"] for row in who.get("/audit/lines?limit=1000")["results"]}
+
+
+def test_an_id_is_on_record_however_it_was_written(house: Any, door: Any) -> None:
+    person = house.person()
+    for written in (str(person.pk).upper(), person.pk.hex, f"{{{person.pk}}}", str(person.pk)):
+        door(house.contributor).get(f"/visits?participant={written}&{person.pk.hex}={person.pk}")
+        assert Line.objects.latest("seq").detail == {"asked": {"participant": str(person.pk)}, "rows": 0}
+
+
+def test_nobody_fills_the_log_by_being_denied_anywhere(house: Any, settings: Any) -> None:
+    """The administration's pages, its sign-in, a failed CSRF check; strangers by address, an account without rights by account."""
+    settings.MYELIN_LIMITS = {**settings.MYELIN_LIMITS, "address": (3, 86_400), "user": (3, 86_400)}
+    signed_in, guesses = Client(), {"username": "nobody@example.org", "password": "wrong"}
+    signed_in.force_login(house.world.user())
+    strict = Client(enforce_csrf_checks=True)
+    asked = [
+        (lambda **sent: Client().get("/admin/accounts/user/", **sent), 302),
+        (lambda **sent: Client().post("/admin/login/", guesses, **sent), 200),
+        (lambda **sent: strict.post("/admin/login/", guesses, **sent), 403),
+        (lambda **sent: signed_in.get("/admin/accounts/user/"), 302),
+    ]
+    for ask, status in asked:
+        Counter.objects.all().delete()
+        before = Line.objects.count()
+        answers = [ask(HTTP_X_FORWARDED_FOR=f"198.51.100.{n}") for n in range(5)]  # what a client says of its own address changes nothing
+        assert [answer.status_code for answer in answers] == [status] * 3 + [429] * 2
+        assert int(answers[-1]["Retry-After"]) > 0 and Line.objects.count() - before == 3
+    assert Client().get("/admin/accounts/user/", REMOTE_ADDR="203.0.113.9").status_code == 302
+
+
+def test_behind_a_proxy_its_word_counts_and_an_ipv6_line_is_one_address(rf: RequestFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    def seen(**sent: str) -> str:
+        return throttles.address_of(rf.get("/", **sent))
+
+    assert seen(REMOTE_ADDR="203.0.113.9", HTTP_X_FORWARDED_FOR="198.51.100.1") == "203.0.113.9"
+    monkeypatch.setattr(api_settings, "NUM_PROXIES", 1)
+    assert seen(REMOTE_ADDR="127.0.0.1", HTTP_X_FORWARDED_FOR="198.51.100.1, 203.0.113.9") == "203.0.113.9"
+    assert seen(HTTP_X_FORWARDED_FOR="2001:db8::1") == seen(HTTP_X_FORWARDED_FOR="2001:db8::2:1") != seen(HTTP_X_FORWARDED_FOR="2001:db8:0:1::1")
+    nginx = (Path(__file__).resolve().parents[3] / "deploy/nginx.conf").read_text()
+    assert "proxy_set_header X-Forwarded-For $remote_addr;" in nginx
+
+
+def test_guessing_at_the_administrations_sign_in_is_limited(house: Any) -> None:
+    guess = {"username": house.steward.email, "password": "wrong"}
+    assert [Client().post("/admin/login/", guess).status_code for _ in range(7)] == [200] * 5 + [429] * 2
+    assert Client().post("/admin/login/", {**guess, "username": house.contributor.email}).status_code == 200
+
+
+def test_an_address_holds_no_words_of_the_asker_on_record(house: Any) -> None:
+    known, before = house.steward.pk, Line.objects.count()
+    for word in ("Hans Mueller 1970-01-01", "hans@x.de", str(known), str(known).upper(), "1"):
+        Client().get(f"/admin/accounts/user/{word}/change/")
+    told = [line.object.split(":", 2)[-1] for line in Line.objects.filter(seq__gt=before)]
+    assert told == ["", "", str(known), str(known), "1"]
 
 
 def test_signing_in_at_the_administration_is_on_record(house: Any) -> None:

@@ -16,6 +16,8 @@ from django.utils import timezone
 
 from registry.access import actions as access
 from registry.access.models import Entitlement
+from registry.audit import actions as audit
+from registry.audit.models import Head, Line
 from registry.consent import actions as consent
 from registry.imaging import store
 from registry.releases import actions, packing, sealing
@@ -94,6 +96,63 @@ def test_what_a_consent_asks_of_the_recipient_is_in_the_notice(released: Any, ke
     right = released.world.entitled(released.dataset, released.steward, recipient_key=str(key.to_public()), promises=["PUB"])
     files = opened(built(right, carried), key)
     assert b"\n- PUB: the recipient publishes the results.\n" in files[f"{released.dataset.slug}-1.0.0/DATA_USE_NOTICE.txt"]
+
+
+NOTICED = b"\n- TS: no use for longer than 24 months.\n"
+
+
+def notice(package: Package, key: Any) -> bytes:
+    return next(data for name, data in opened(package, key).items() if name.endswith("DATA_USE_NOTICE.txt"))
+
+
+def test_the_notice_says_what_the_consent_that_holds_now_asks(released: Any, right: Entitlement, key: Any, carried: Any) -> None:
+    """Approved under one consent, packed under the next: a request's frozen answer is not what goes out."""
+    consent.record(released.people[0], "renewed", "GRU", max_months=24, evidence_sha256="e" * 64)
+    package = built(right, carried)
+    assert NOTICED in notice(package, key) and package.manifest["obligations"] == ["TS: no use for longer than 24 months."]
+
+
+def test_a_package_that_tells_too_little_is_refused_and_made_again(released: Any, right: Entitlement, key: Any, carried: Any) -> None:
+    package, person = built(right, carried), released.people[0]
+    actions.start_download(right.user, package, (0, package.bytes))
+    assert NOTICED not in notice(package, key)
+    consent.record(person, "renewed", "GRU", max_months=24, evidence_sha256="e" * 64)
+    assert (packing.gone(package.pk) or ("",))[0] == "obligations_grew"
+    with pytest.raises(Denied, match="obligations_grew"):
+        actions.start_download(right.user, package, (0, package.bytes))
+    again = built(right, carried)
+    package.refresh_from_db()
+    assert (package.state, package.code, again.pk != package.pk) == ("dead", "obligations_grew", True)
+    assert NOTICED in notice(again, key)
+    actions.start_download(right.user, again, (0, again.bytes))
+    consent.record(person, "renewed", "GRU", evidence_sha256="e" * 64)  # fewer obligations: what was said still covers it
+    assert packing.gone(again.pk) is None and actions.build_package(right.user, right).pk == again.pk
+
+
+def test_a_package_of_before_obligations_were_told_is_made_again(released: Any, key: Any, carried: Any) -> None:
+    consent.record(released.people[0], "renewed", "GRU", max_months=24, evidence_sha256="e" * 64)
+    right = released.world.entitled(released.dataset, released.steward, recipient_key=str(key.to_public()))
+    package = built(right, carried)
+    assert actions.build_package(right.user, right).pk == package.pk
+    Package.objects.filter(pk=package.pk).update(manifest={name: value for name, value in package.manifest.items() if name != "obligations"})
+    package.refresh_from_db()
+    with pytest.raises(Denied, match="obligations_grew"):
+        actions.start_download(right.user, package, (0, package.bytes))
+    assert actions.build_package(right.user, right).pk != package.pk
+
+
+def test_obligations_that_grow_while_it_is_packed_stop_it(released: Any, right: Entitlement, carried: Any) -> None:
+    package = actions.build_package(right.user, right)
+    run = ledger.claim("test:1:a", run_id=package.run_id)
+    assert run is not None
+    result = actions.work_package(run, lambda: None)
+    consent.record(released.people[0], "renewed", "GRU", max_months=24, evidence_sha256="e" * 64)
+    with pytest.raises(Denied, match="obligations_grew"):
+        ledger.commit(run, lambda held: actions.record_package(held, result))
+    consent.record(released.people[0], "renewed", "GRU", evidence_sha256="e" * 64)
+    ledger.commit(run, lambda held: actions.record_package(held, result))
+    package.refresh_from_db()
+    assert package.state == "ready"
 
 
 def test_plaintext_lies_nowhere_but_in_the_store(released: Any, right: Entitlement, carried: Any, home: Any) -> None:
@@ -237,3 +296,17 @@ def test_who_has_somebody_s_data_is_listed_file_by_file(released: Any, right: En
     assert "0 package(s)" in out.getvalue()
     with pytest.raises(CommandError):
         call_command("who_has", "nobody")
+
+
+def test_who_has_says_nothing_that_it_could_not_record(released: Any, right: Entitlement, carried: Any) -> None:
+    built(right, carried)
+    person, out = released.people[0], io.StringIO()
+    before = Line.objects.count()
+    head = Head.objects.get()
+    Head.objects.update(count=1)
+    with pytest.raises(audit.AuditBroken):
+        call_command("who_has", person.label, stdout=out)
+    assert (out.getvalue(), Line.objects.count()) == ("", before)
+    head.save()
+    call_command("who_has", person.label, stdout=out)
+    assert "1 package(s)" in out.getvalue() and Line.objects.count() == before + 1
