@@ -142,6 +142,11 @@ def test_columns_that_name_people_are_refused_even_where_they_are_ignored(house:
         (["A-10,F,m00,2020-01-02,2", "A-10,F,m00,2021-01-02,3"], [(3, "day", "visit_contradicts")]),
         (["A-10,F,m00,2020-01-02,2", "A-10,F,m12,,3"], [(3, "visit", "unknown_visit")]),
         (["A-10,F,Month 1,2020-01-02,2"], [(2, "visit", "visit_label")]),
+        (["0123,F,p0123m00,2020-01-02,2"], [(2, "visit", "identifier_label")]),
+        (["A-10,F,a10m00,2020-01-02,2", "A-11,F,m00,2020-01-02,2"], [(2, "visit", "identifier_label")]),
+        (["12,F,m12,2020-01-02,2"], [(2, "visit", "identifier_label")]),
+        (["12,F,m12,2020-01-02,2", "13,F,m12,2020-01-02,2"], []),
+        (["98765,F,m00,2020-01-02,2", "98765,F,m12,2021-01-02,3"], []),
         (["A-10,F,m00,2020-01-02"], [(2, "", "cells")]),
         (["A-10,F,m00,2020-01-02,x A-10"], [(2, "edss", "number")]),
         (["A-104711,F,m00,2020-01-02,x A-104711"], [(2, "edss", "identifier_value"), (2, "edss", "number")]),
@@ -151,6 +156,13 @@ def test_columns_that_name_people_are_refused_even_where_they_are_ignored(house:
 )  # fmt: skip
 def test_rows_that_contradict_each_other(house: Any, rows: list[str], expected: list[tuple[int, str, str]]) -> None:
     assert faults(house, SIMPLE, "\n".join(["code,sex,visit,day,edss", *rows])) == expected
+
+
+def test_a_label_that_the_mapping_lists_is_no_person(house: Any) -> None:
+    table = "code,sex,visit,day,edss\n12,F,m12,2020-01-02,2\n"
+    listed = {**SIMPLE, "visit": {**SIMPLE["visit"], "label": {"column": "visit", "codes": {"m12": "m12"}}}}
+    assert faults(house, SIMPLE, table) == [(2, "visit", "identifier_label")]
+    assert take(house, listed, table).counts["visits"]["new"] == 1 and Visit.objects.get().label == "m12"
 
 
 def test_who_is_there_already_is_met_and_never_overruled(house: Any, world: Any) -> None:
@@ -249,6 +261,17 @@ def test_what_changes_between_looking_and_writing_is_seen(house: Any, msbase: Ma
         ({"visit": {}}, "visit"),
         ({"delimiter": "x"}, "delimiter"),
         ({"participant": {}}, "participant"),
+        ({"visit": {"label": "code", "date": "day", "add": True}}, "visit.label"),
+        ({"visit": {"label": {"column": "code", "codes": {"A-10": "m00"}}, "date": "day"}}, "visit.label"),
+        ({"participant": {"column": "code", "sex": "code"}}, "participant.sex"),
+        ({"records": [{"instrument": "treatment", "fields": {"substance": "drug", "dose": "code"}}]}, "records.0.fields.dose"),
+        ({"records": [{"instrument": "relapse", "number": "code", "fields": {"onset_date": "b"}}]}, "records.0.number"),
+        ({"records": [{"instrument": "edss", "when": {"code": ["A-10"]}, "fields": {"edss_total": "edss"}}]}, "records.0.when"),
+        ({"format": "redcap", "participant": {"column": "redcap_event_name"}}, "participant.column"),
+        ({"visit": {"label": {"column": "visit", "codes": {"Mueller, Hans 1970-01-01 hans@x.de": "m00"}}}}, "visit.label.codes"),
+        ({"missing": {"123-45-6789": None}}, "missing"),
+        ({"records": [{"instrument": "edss", "when": {"arm": ["x", "+45 87 12 34 56"]}, "fields": {"edss_total": "edss"}}]}, "records.0.when.arm.1"),
+        ({"visit": {"label": {"value": "hans@x.de"}}}, "visit.label.value"),
     ],
 )
 def test_a_mapping_that_is_none_is_refused_where_it_is_wrong(house: Any, change: dict[str, Any], place: str) -> None:
