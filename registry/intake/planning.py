@@ -26,8 +26,7 @@ from registry.subjects import actions as subjects
 from registry.subjects.models import Participant, Visit
 
 ADVICE = {
-    "unknown_participant": "Register the person first, or let the mapping register (`participant.register`).",
-    "participant_gone": "Take the person's rows out of the file.",
+    "unknown_participant": "Register the person first, or let the mapping register (`participant.register`); if it does, take their rows out of the file.",
     "not_your_site": "Hand in people of your own site only.",
     "sex": "Map the site's words to F, M or O.",
     "birth_year_band": "Write five years that begin with a 0 or 5, such as 1980-1984.",
@@ -42,6 +41,7 @@ ADVICE = {
     "no_day_zero": "Add the person's first visit with its date; days are counted from it.",
     "row_twice": "Keep one of the two rows.",
 }
+NOBODY = "unknown_participant", "names nobody who is registered in this dataset"
 
 
 def plan(actor: User, dataset: Dataset, site: Site, spec: Spec, pieces: Sequence[Piece]) -> Plan:
@@ -93,7 +93,7 @@ class _Planning:
         one = person.participant
         if one is None:
             if not self.spec["participant"].get("register"):
-                return "unknown_participant", "names nobody who is registered in this dataset"
+                return NOBODY
             try:
                 subjects.plausible(person.patient_id, self.spec["participant"].get("issuer", ""))
             except Invalid as error:
@@ -102,7 +102,7 @@ class _Planning:
         if one.site_id != self.site.pk:
             return "not_your_site", "names somebody of another site"
         if one.state != "active":
-            return "participant_gone", "names somebody who has left"
+            return NOBODY  # who has left is told of no more than who never came
         return None if one.pk in mine else ("not_your_site", "names somebody for whom you do not hand in")
 
     def _facts(self, person: Person, rows: Sequence[Piece]) -> None:

@@ -173,7 +173,10 @@ def test_who_is_there_already_is_met_and_never_overruled(house: Any, world: Any)
     world.participant(house.dataset, elsewhere, "A-12")
     Participant.objects.filter(pk=gone.pk).update(state="withdrawn")
     head = "code,sex,visit,day,edss\n"
-    assert faults(house, SIMPLE, f"{head}A-11,F,m00,2021-03-04,2\n") == [(2, "code", "participant_gone")]
+    assert faults(house, SIMPLE, f"{head}A-11,F,m00,2021-03-04,2\n") == [(2, "code", "unknown_participant")]
+    unregistering = clinical.save_mapping(house.contributor, house.dataset, house.site, "two", {**SIMPLE, "participant": {"column": "code", "sex": "sex"}})
+    told = importing.try_table(house.contributor, unregistering, f"{head}A-11,F,m00,2021-03-04,2\nA-99,F,m00,2021-03-04,2\n")
+    assert len({(one.rule, one.reason, one.advice) for one in told.faults}) == 1 and told.faulty == 2, "who left is told of as who never came"
     assert faults(house, SIMPLE, f"{head}A-12,F,m00,2021-03-04,2\n") == []  # another site's A-12 is another person
     assert faults(house, {**SIMPLE, "participant": {"column": "code", "sex": "sex"}}, f"{head}A-12,F,m00,2021-03-04,2\n") == [
         (2, "code", "unknown_participant")
@@ -212,6 +215,24 @@ def test_who_may(house: Any, world: Any, msbase: Mapping) -> None:
     assert set(line.detail) == {"records", "mapping"} and Line.objects.filter(act="table.import").count() == 1
 
 
+def test_to_try_a_table_and_to_be_refused_leave_one_line_each(house: Any, msbase: Mapping) -> None:
+    rows = tables.msbase(4)
+    spoiled = tables.text([{**rows[0], "edss": "0.5"}, *rows[1:]])
+    importing.try_table(house.contributor, msbase, tables.text(rows))
+    importing.try_table(house.contributor, msbase, spoiled)
+    with pytest.raises(Invalid):
+        importing.take_table(house.contributor, msbase, spoiled)
+    lines = list(Line.objects.filter(act="table.try").order_by("seq"))
+    assert [line.detail for line in lines] == [{"site": "aarhus", "rows": 4, "faulty": faulty} for faulty in (0, 1, 1)]
+    assert {(line.object, line.dataset) for line in lines} == {(f"mapping:{msbase.pk}", str(house.dataset.pk))}
+    assert importing.take_table(house.contributor, msbase, tables.text(rows)).applied and Line.objects.filter(act="table.try").count() == 3
+    head = Head.objects.get()
+    Head.objects.update(mac="0" * 64)
+    with pytest.raises(Refusal):
+        importing.try_table(house.contributor, msbase, tables.text(rows))
+    Head.objects.update(mac=head.mac)
+
+
 def test_what_cannot_be_recorded_is_not_done_and_leaves_nobody_in_the_vault(house: Any, msbase: Mapping, home: Path) -> None:
     before = everything()
     head = Head.objects.get()
@@ -240,7 +261,8 @@ def test_what_changes_between_looking_and_writing_is_seen(house: Any, msbase: Ma
     monkeypatch.setattr(importing, "_seal", leave)
     with pytest.raises(Invalid) as refused:
         importing.take_table(house.contributor, msbase, tables.text(rows))
-    assert [error["rule"] for error in refused.value.errors] == ["participant_gone"] * 4
+    assert [error["rule"] for error in refused.value.errors] == ["unknown_participant"] * 4
+    assert Line.objects.filter(act="table.try").count() == 1
     assert not Visit.objects.exists() and SourceIdentifier.objects.count() == 1
     Participant.objects.filter(pk=known.pk).update(state="active")
     monkeypatch.setattr(importing, "_seal", register)
@@ -318,7 +340,9 @@ def test_the_doors(house: Any, world: Any, door: Any) -> None:
     table = {**place, "mapping": "one", "table": "code,sex,visit,day,edss\nA-10,F,m00,2020-01-02,0.5\n"}
     told = site.post("/tables", table, 200)
     assert [(one["row"], one["column"]) for one in told["faults"]] == [(2, "edss")] and not told["applied"]
+    before = Line.objects.count()
     refused = site.post("/tables", {**table, "apply": True}, 422, code="table_faulty")
+    assert Line.objects.count() == before + 1
     assert refused["errors"][0]["field"] == "row 2, edss" and refused["errors"][0]["advice"]
     desk.post("/tables", table, 403, code="no_role")
     nobody.post("/tables", table, 404, code="not_found")
