@@ -86,7 +86,7 @@ def _taken(actor: User, saved: Saved, table: sheet.Sheet, pieces: list[reading.P
             # Who leaves in this very moment is not written about any more: both acts hold the participant's row.
             list(Participant.objects.select_for_update().filter(dataset=saved.dataset, site=saved.site).values_list("pk"))
             policy.require_in(actor, "register", saved.dataset, saved.site)
-            plan = planning.plan(actor, saved.dataset, saved.site, saved.spec, pieces)
+            plan = planning.plan(actor, saved.dataset, saved.site, saved.spec, pieces, first.zeros())
             report = _report(table, plan)
             _refuse(report)
             _write(actor, saved, plan, sealed)

@@ -1,8 +1,9 @@
 """What a table would change: its rows against what is in the registry, person by person, with every reason why a row may not stand. Nothing is written here.
 
 A person is known by the code of the site's identifier (a keyed hash, so two spellings of one identifier are one person). Dates become days from the person's
-day zero, found once per person, and are forgotten with the plan. A record that repeats is known by its key (`key` in the dictionary) or by its number, so
-that the same table planned again finds its own records and changes nothing. Fields that the mapping does not speak of stay as they are.
+day zero, found once per person, and are forgotten with the plan; the plan that writes takes day zero from the one before and verifies it by one hash. A
+record that repeats is known by its key (`key` in the dictionary) or by its number, so that the same table planned again finds its own records and changes
+nothing. Fields that the mapping does not speak of stay as they are.
 """
 
 from __future__ import annotations
@@ -44,16 +45,19 @@ ADVICE = {
 NOBODY = "unknown_participant", "names nobody who is registered in this dataset"
 
 
-def plan(actor: User, dataset: Dataset, site: Site, spec: Spec, pieces: Sequence[Piece]) -> Plan:
-    """What these pieces would change. Asks the database a fixed number of questions for every 5,000 people."""
-    return _Planning(actor, dataset, site, spec).of(pieces)
+def plan(actor: User, dataset: Dataset, site: Site, spec: Spec, pieces: Sequence[Piece], zeros: Mapping[str, date] | None = None) -> Plan:
+    """What these pieces would change. Asks the database a fixed number of questions for every 5,000 people.
+
+    To search a person's day zero takes up to thousands of hashes: `zeros` are those of a plan of the same table that was made before a lock was taken.
+    """
+    return _Planning(actor, dataset, site, spec, zeros or {}).of(pieces)
 
 
 class _Planning:
     """One plan while it is made."""
 
-    def __init__(self, actor: User, dataset: Dataset, site: Site, spec: Spec) -> None:
-        self.actor, self.dataset, self.site, self.spec = actor, dataset, site, spec
+    def __init__(self, actor: User, dataset: Dataset, site: Site, spec: Spec, zeros: Mapping[str, date]) -> None:
+        self.actor, self.dataset, self.site, self.spec, self.zeros = actor, dataset, site, spec, zeros
         self.key = keys.code_key(dataset)
         self.found: list[Found] = []
 
@@ -124,7 +128,7 @@ class _Planning:
 
     def _person(self, person: Person, rows: Sequence[Piece], there: Sequence[Visit], records: Mapping[Any, Sequence[ClinicalRecord]]) -> None:
         person.visits = {visit.label: Seen(visit.label, visit.day, visit.day_code, visit) for visit in there}
-        zero = self._zero(person, rows, there)
+        zero = person.zero = self._zero(person, rows, there)
         known = len(person.visits)
         for piece in sorted(rows, key=lambda piece: (piece.day.day if piece.day else date.max, piece.row)):
             self._visit(person, piece, zero)
@@ -144,6 +148,9 @@ class _Planning:
         days = sorted({piece.day.day for piece in rows if piece.day})
         if first is None:
             return days[0] if days else None
+        before = self.zeros.get(person.code)
+        if before is not None and self.key.day_code(person.code, before) == first.day_code:
+            return before
         by_code = {visit.day_code: visit for visit in there}
         for day in days:
             visit = by_code.get(self.key.day_code(person.code, day))

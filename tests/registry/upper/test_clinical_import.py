@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from registry.accounts import keys
 from registry.audit.models import Head, Line
 from registry.clinical import actions as clinical
 from registry.clinical import privacy
@@ -17,6 +19,7 @@ from registry.clinical.models import ClinicalRecord, Mapping
 from registry.intake import importing
 from registry.releases import exporting
 from registry.rules import Denied, Invalid, Refusal
+from registry.subjects import actions as subjects
 from registry.subjects import vault
 from registry.subjects.models import Participant, SourceIdentifier, Visit
 from tests.registry.upper import clinical_tables as tables
@@ -269,6 +272,26 @@ def test_what_changes_between_looking_and_writing_is_seen(house: Any, msbase: Ma
     assert importing.take_table(house.contributor, msbase, tables.text(rows)).counts["participants"]["new"] == 0
     assert (Participant.objects.count(), SourceIdentifier.objects.count(), Visit.objects.count()) == (2, 2, 8)
     assert all(vault.whole(one.link) for one in Participant.objects.all() if one.link)
+
+
+def test_day_zero_is_searched_before_the_lock_and_only_verified_under_it(house: Any, monkeypatch: Any) -> None:
+    """Years after the first visit the search takes thousands of hashes a person: nobody waits for the lock meanwhile."""
+    known = house.person(patient_id="A-10")
+    first, searched, seal = house.visit(known), [], importing._seal  # 2021-03-04
+    between = subjects.days_between
+    monkeypatch.setattr(subjects, "days_between", lambda *args: searched.append(args[2]) or between(*args))
+    table = "code,sex,visit,day,edss\nA-10,F,m48,2025-03-04,2\n"
+    take(house, SIMPLE, table)
+    assert len(searched) == 1 and Visit.objects.get(label="m48").day == 1461
+
+    def move(*args: Any) -> Any:
+        """The first visit turns out to have been a day earlier: what the first plan found does not hold any more."""
+        Visit.objects.filter(pk=first.pk).update(day_code=keys.code_key(house.dataset).day_code(known.code, date(2021, 3, 3)))
+        return seal(*args)
+
+    monkeypatch.setattr(importing, "_seal", move)
+    take(house, SIMPLE, table.replace("m48,2025-03-04", "m49,2025-04-04"))
+    assert len(searched) == 3 and Visit.objects.get(label="m49").day == 1493
 
 
 @pytest.mark.parametrize(
