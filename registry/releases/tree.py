@@ -2,8 +2,8 @@
 
 A participant's *facts* are one canonical JSON in their folder of the store: label, sex, sessions, phenotype rows, frozen when the release was. Every table
 that holds several people is made from the facts of those who are in it, in the order of their labels. So the tree of a subset is made like the tree of all,
-the same set gives the same bytes, and a participant whose folder is deleted is in no table any more. What is said of columns is frozen too, in the
-release's *header* (`header_of`): a word that changes in our code changes no release that was made before.
+the same set gives the same bytes, and a participant whose folder is deleted is in no table any more. What is said of clinical and quality columns is
+frozen too, by the release's *header* (`header_of`). The other words (README, participants, sessions, scans) are our code's: a golden test holds their bytes.
 """
 
 from __future__ import annotations
