@@ -56,18 +56,29 @@ def name_of(source: str) -> str:
     return "qa_" + "_".join(parts)
 
 
-def texts(rows: Iterable[Row]) -> dict[str, str]:
-    """Path below `derivatives/qa` -> text of every table and dictionary. The same rows in any order give the same bytes."""
+def words() -> str:
+    """What is said of the tables and of every column they may have, in the order of the columns, as JSON text (a database's JSON keeps no order)."""
+    about = {"Description": "Measures of image quality by Myelin; docs/reference/quality.md has the formulas."}
+    return json.dumps({**about, **{column: explained(column) for column in (*COLUMNS, *METRICS)}}, ensure_ascii=False)
+
+
+def texts(rows: Iterable[Row], said: str = "") -> dict[str, str]:
+    """Path below `derivatives/qa` -> text of every table and dictionary. The same rows in any order give the same bytes.
+
+    `said`: what `words` gave when the rows were made, so that tables made again later are the same; without it, what it gives now.
+    """
+    told: dict[str, Any] = json.loads(said or words())
+    description = told.pop("Description")
     groups: dict[str, list[Row]] = {}
     for one in rows:
         groups.setdefault(name_of(str(one["source"])), []).append(one)
     made: dict[str, str] = {}
     for name, members in sorted(groups.items()):
-        columns = [c for c in (*COLUMNS, *METRICS) if any(c in member for member in members)]
+        columns = [c for c in told if any(c in member for member in members)]
         lines = ["\t".join(columns)]
         lines += ["\t".join(_cell(member.get(c)) for c in columns) for member in sorted(members, key=lambda m: (m["participant_id"], m["source"]))]
         made[f"phenotype/{name}.tsv"] = "\n".join(lines) + "\n"
-        about = {"Description": "Measures of image quality by Myelin; docs/reference/quality.md has the formulas.", **{c: explained(c) for c in columns}}
+        about = {"Description": description, **{c: told[c] for c in columns}}
         made[f"phenotype/{name}.json"] = json.dumps(about, indent=2, ensure_ascii=False) + "\n"
     return made
 

@@ -2,14 +2,15 @@
 
 A header is judged word by word (`identifying.json`): `drug_name` is no name of a person, `PatientName` and `Vorname` are. A column that may hold free text
 is refused as well: nobody can know what stands in it. Cells are searched for what looks like an address, a telephone or a national number, and for the
-row's own identifier.
+row's own identifier. The label of a visit is published, so there an identifier is looked for however short it is.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from deid.pseudonyms import fold
@@ -30,6 +31,7 @@ ADVICE = {
     "identifier_column": "Take the column out of the file before it is sent; give an age for a birth date, or its band of five years.",
     "free_text_column": "Take the column out of the file before it is sent, or code it.",
     "identifier_value": "Take it out before the file is sent.",
+    "identifier_label": "Call the visit by what it is, such as m12; if that is what it says, list it in the mapping under `codes` of the label.",
 }
 
 
@@ -59,11 +61,37 @@ def columns(headers: Iterable[str], key: str, more: Iterable[str] = ()) -> list[
     return found
 
 
+def named(text: str) -> bool:
+    """Whether a text looks like contact data, a national number or an address of the net."""
+    return any(look.search(text) for look in CELLS)
+
+
 def cells(number: int, row: Mapping[str, str], key: str) -> list[Found]:
     """Cells of one row, other than its key, that look like contact data or a national number, or repeat the key."""
     own = fold(row.get(key, ""))
     found = []
     for column, text in row.items():
-        if column != key and text and (any(look.search(text) for look in CELLS) or (len(own) >= SHORTEST and own in fold(text))):
+        if column != key and text and (named(text) or (len(own) >= SHORTEST and own in fold(text))):
             found.append(Found(number, column, "identifier_value", "looks like something that names a person", ADVICE["identifier_value"]))
     return found
+
+
+def labels(rows: Sequence[tuple[int, Mapping[str, str]]], key: str, column: str, words: Iterable[str]) -> list[Found]:
+    """Labels of visits in `column` that hold their row's identifier, of any length, as `p0123m00` does that of 0123.
+
+    By chance `m12` holds that of 12: a label that two people share names neither, and `words` that the mapping lists are labels, not people.
+    """
+    whose: dict[str, set[str]] = defaultdict(set)
+    for _, row in rows:
+        whose[_letters(row[column])].add(_letters(row[key]))
+    found = []
+    for number, row in rows:
+        own, label = _letters(row[key]), _letters(row[column])
+        if own and own in label and len(whose[label]) == 1 and row[column] not in words:
+            found.append(Found(number, column, "identifier_label", "holds the identifier of the person", ADVICE["identifier_label"]))
+    return found
+
+
+def _letters(text: str) -> str:
+    """What of a text can stand in a label."""
+    return "".join(c for c in fold(text) if c.isalnum())

@@ -10,7 +10,7 @@
 A *source* is a column's name, or `{"column", "codes", "order"}`, or `{"value"}` that holds for every row. `when` (column -> texts) limits a record to
 some rows; `number` names the column that counts a repeating instrument. `format: redcap` knows REDCap's own columns: `form` is a repeating instrument,
 counted by `redcap_repeat_instance`; a record without `form` takes the rows of none. A column that is neither read nor ignored is a fault: nothing is lost
-unseen.
+unseen. The column that says who is read for nothing else, and a mapping names nobody: it is kept, and everybody who works in the dataset reads it.
 `registry.clinical.reading` turns a sheet into pieces by it.
 """
 
@@ -98,9 +98,21 @@ def check(spec: object) -> None:
     validator = jsonschema.Draft202012Validator(SCHEMA)
     errors = [{"field": ".".join(map(str, one.absolute_path)) or "mapping", "reason": _plain(one)} for one in validator.iter_errors(spec)]
     if not errors and isinstance(spec, Mapping):
-        errors = [{"field": place, "reason": reason} for place, reason in _wrong(spec)]
+        named = [(place, "looks like something that names a person: a mapping is kept, and holds nobody's data") for place in _named(spec)]
+        errors = [{"field": place, "reason": reason} for place, reason in named or _wrong(spec)]
     if errors:
         raise Invalid("mapping", "This is no mapping.", "Mend the places named; docs/how-to/import-clinical-tables.md has examples.", errors=errors)
+
+
+def _named(told: object, place: str = "") -> Iterator[str]:
+    """The places of texts that look like contact data or a national number; a key that does is at the place of what holds it."""
+    if isinstance(told, str) and identifying.named(told):
+        yield place
+    for name, value in told.items() if isinstance(told, Mapping) else enumerate(told) if isinstance(told, list) else ():
+        if identifying.named(str(name)):
+            yield place
+        else:
+            yield from _named(value, f"{place}.{name}".lstrip("."))
 
 
 def _plain(error: jsonschema.ValidationError) -> str:
@@ -110,6 +122,7 @@ def _plain(error: jsonschema.ValidationError) -> str:
 
 
 def _wrong(spec: Spec) -> Iterator[tuple[str, str]]:
+    yield from _key_read_twice(spec)
     visit = spec["visit"]
     if bool(visit.get("first")) == bool(visit.keys() & {"date", "label"}) and not (spec.get("format") == "redcap" and not visit.get("first")):
         yield "visit", "needs a date, a label, or first"
@@ -131,6 +144,15 @@ def _wrong(spec: Spec) -> Iterator[tuple[str, str]]:
         yield f"column {name}", "names people, or may hold free text: it is not taken"
 
 
+def _key_read_twice(spec: Spec) -> Iterator[tuple[str, str]]:
+    """Wherever the column that says who would fill anything else: a label that is published, a dose, a condition that lists people."""
+    key, why = spec["participant"]["column"], "is the column that says who: it is read for nothing else"
+    if spec.get("format") == "redcap" and key in REDCAP:
+        yield "participant.column", "is a column of REDCap's own: it says no person"
+    yield from ((place, why) for place, source in _placed(spec) if column_of(source) == key)
+    yield from ((f"records.{n}.when", why) for n, record in enumerate(spec["records"]) if key in record.get("when", {}))
+
+
 def day_of(name: str) -> str:
     """The field of days that a field of a date becomes: `onset_date` -> `onset_day`; empty for other names."""
     return f"{name.removesuffix('_date')}_day" if name.endswith("_date") else ""
@@ -143,11 +165,16 @@ def column_of(source: Any) -> str:
 
 def sources(spec: Spec) -> Iterator[Any]:
     """Every source of a mapping."""
+    return (source for _, source in _placed(spec))
+
+
+def _placed(spec: Spec) -> Iterator[tuple[str, Any]]:
+    """Every source with its place in the mapping."""
     for place, names in (("participant", ("sex", "birth_year_band")), ("visit", ("date", "label"))):
-        yield from (spec[place][name] for name in names if name in spec[place])
-    for record in spec["records"]:
-        yield from record["fields"].values()
-        yield from ([record["number"]] if "number" in record else [])
+        yield from ((f"{place}.{name}", spec[place][name]) for name in names if name in spec[place])
+    for n, record in enumerate(spec["records"]):
+        yield from ((f"records.{n}.fields.{name}"[:200], source) for name, source in record["fields"].items())
+        yield from ([(f"records.{n}.number", record["number"])] if "number" in record else [])
 
 
 def read_columns(spec: Spec) -> set[str]:

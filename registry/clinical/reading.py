@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -57,9 +57,11 @@ def read(spec: Spec, text: str, today: date) -> tuple[Sheet, list[Piece]]:
         table.found += _headers(spec, table)
     if any(one.row == 1 for one in table.found):
         return table, []
-    pieces = []
+    pieces, key, label = [], spec["participant"]["column"], _label(spec, table.columns)
+    if column_of(label):
+        table.found += identifying.labels(table.rows, key, column_of(label), _words(spec, label))
     for number, row in table.rows:
-        table.found += identifying.cells(number, row, spec["participant"]["column"])
+        table.found += identifying.cells(number, row, key)
         piece = _piece(_Row(spec, number, row, table.found, today))
         if piece is not None:
             pieces.append(piece)
@@ -147,10 +149,20 @@ def _when(row: _Row, piece: Piece) -> None:
             row.fault(piece.columns["date"], "date", "is a visit's date and must be known to the day")
             piece.day = None
         piece.broken = len(row.found) > before
-    source = visit.get("label", EVENT if row.spec.get("format") == "redcap" and EVENT in row.cells else None)
-    if source is not None:
+    source = _label(row.spec, row.cells)
+    if source:
         piece.columns["label"] = column_of(source)
         piece.label = str(row.text(source) or "")
+
+
+def _label(spec: Spec, columns: Container[str]) -> Any:
+    """The source of the visit's label; empty where there is none."""
+    return spec["visit"].get("label", EVENT if spec.get("format") == "redcap" and EVENT in columns else "")
+
+
+def _words(spec: Spec, source: Any) -> set[str]:
+    """The texts of cells to which the mapping itself says what they mean."""
+    return {*spec.get("missing", {}), *(source.get("codes", {}) if isinstance(source, Mapping) else {})}
 
 
 def _applies(spec: Spec, one: Spec, cells: Mapping[str, str]) -> bool:

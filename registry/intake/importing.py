@@ -1,8 +1,8 @@
 """Taking a site's table: read by its saved mapping, planned against the registry, and written all or not at all. The same table again changes nothing.
 
-A dry run tells what would change and every reason why a row may not stand. To apply is to plan again inside the transaction that writes, so that what was
-planned is what is written. New people go into the vault first, outside the transaction; when it fails they are taken out again, and what a killed process
-leaves there the tick erases (`subjects.actions.finish_forgetting`).
+A dry run tells what would change and every reason why a row may not stand; it tells of people, so it leaves a line, as a refusal does. To apply is to
+plan again inside the transaction that writes, so that what was planned is what is written. New people go into the vault first, outside the transaction;
+when it fails they are taken out again, and what a killed process leaves there the tick erases (`subjects.actions.finish_forgetting`).
 """
 
 from __future__ import annotations
@@ -30,6 +30,16 @@ MOST_TOLD = 1000
 LARGEST = 32 << 20
 
 
+class Faulty(Invalid):
+    """A table of which something may not stand (`table_faulty`), with the report that says what."""
+
+    def __init__(self, report: Report) -> None:
+        errors = [{"field": f"row {one.row}, {one.column}" if one.column else f"row {one.row}", "reason": one.reason, **_rest(one)} for one in report.faults]
+        reason = f"{report.faulty} thing(s) of this table may not stand; nothing was written."
+        super().__init__("table_faulty", reason, "Mend the rows named and send the whole table again.", errors=errors)
+        self.report = report
+
+
 @dataclass(frozen=True)
 class Report:
     """What a table would change, or changed (`applied`), and what is wrong with it (`faults`, by row; the first thousand of `faulty`)."""
@@ -47,17 +57,27 @@ class Report:
 
 
 def try_table(actor: User, saved: Saved, text: str) -> Report:
-    """What taking this table would change, and every fault by row, column, rule and advice. Writes nothing. Raises Denied, Invalid."""
+    """What taking this table would change, and every fault by row, column, rule and advice. Writes nothing but its line. Raises Denied, Invalid."""
     table, pieces = _read(actor, saved, text)
-    return _report(table, planning.plan(actor, saved.dataset, saved.site, saved.spec, pieces))
+    report = _report(table, planning.plan(actor, saved.dataset, saved.site, saved.spec, pieces))
+    _tried(actor, saved, report)
+    return report
 
 
 def take_table(actor: User, saved: Saved, text: str) -> Report:
-    """Take the whole table. Raises Denied; Invalid `table_faulty` naming row and column of everything that is wrong, and then nothing was written.
+    """Take the whole table. Raises Denied; Faulty (`table_faulty`) naming row and column of everything that is wrong, and then nothing was written.
 
     Raises Conflict `changed_meanwhile` when somebody else registered one of these people at this very moment: try again.
     """
     table, pieces = _read(actor, saved, text)
+    try:
+        return _taken(actor, saved, table, pieces)
+    except Faulty as refused:  # here every transaction is over, and the line stays
+        _tried(actor, saved, refused.report)
+        raise
+
+
+def _taken(actor: User, saved: Saved, table: sheet.Sheet, pieces: list[reading.Piece]) -> Report:
     first = planning.plan(actor, saved.dataset, saved.site, saved.spec, pieces)
     _refuse(_report(table, first))
     sealed = _seal(saved, first)
@@ -66,7 +86,7 @@ def take_table(actor: User, saved: Saved, text: str) -> Report:
             # Who leaves in this very moment is not written about any more: both acts hold the participant's row.
             list(Participant.objects.select_for_update().filter(dataset=saved.dataset, site=saved.site).values_list("pk"))
             policy.require_in(actor, "register", saved.dataset, saved.site)
-            plan = planning.plan(actor, saved.dataset, saved.site, saved.spec, pieces)
+            plan = planning.plan(actor, saved.dataset, saved.site, saved.spec, pieces, first.zeros())
             report = _report(table, plan)
             _refuse(report)
             _write(actor, saved, plan, sealed)
@@ -90,9 +110,11 @@ def _report(table: sheet.Sheet, plan: Plan) -> Report:
 
 def _refuse(report: Report) -> None:
     if report.faulty:
-        errors = [{"field": f"row {one.row}, {one.column}" if one.column else f"row {one.row}", "reason": one.reason, **_rest(one)} for one in report.faults]
-        reason = f"{report.faulty} thing(s) of this table may not stand; nothing was written."
-        raise Invalid("table_faulty", reason, "Mend the rows named and send the whole table again.", errors=errors)
+        raise Faulty(report)
+
+
+def _tried(actor: User, saved: Saved, report: Report) -> None:
+    audit.write(actor, "table.try", f"mapping:{saved.pk}", dataset=saved.dataset, site=saved.site.code, rows=report.rows, faulty=report.faulty)
 
 
 def _rest(one: sheet.Found) -> Mapping[str, str]:

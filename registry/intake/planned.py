@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any
 
 from registry.clinical.models import ClinicalRecord
@@ -44,6 +45,7 @@ class Person:
     patient_id: str
     row: int
     participant: Participant | None = None
+    zero: date | None = None
     said: dict[str, str] = field(default_factory=dict)
     fill: dict[str, str] = field(default_factory=dict)
     visits: dict[str, Seen] = field(default_factory=dict)
@@ -60,6 +62,10 @@ class Plan:
 
     people: list[Person]
     found: list[Found]
+
+    def zeros(self) -> dict[str, date]:
+        """The calendar date of day zero by person's code, as far as the table told it; to make the same plan again without searching."""
+        return {person.code: person.zero for person in self.people if person.zero is not None}
 
     def counts(self) -> dict[str, dict[str, int]]:
         """What would be new, changed or the same."""

@@ -1,8 +1,9 @@
 """What a table would change: its rows against what is in the registry, person by person, with every reason why a row may not stand. Nothing is written here.
 
 A person is known by the code of the site's identifier (a keyed hash, so two spellings of one identifier are one person). Dates become days from the person's
-day zero, found once per person, and are forgotten with the plan. A record that repeats is known by its key (`key` in the dictionary) or by its number, so
-that the same table planned again finds its own records and changes nothing. Fields that the mapping does not speak of stay as they are.
+day zero, found once per person, and are forgotten with the plan; the plan that writes takes day zero from the one before and verifies it by one hash. A
+record that repeats is known by its key (`key` in the dictionary) or by its number, so that the same table planned again finds its own records and changes
+nothing. Fields that the mapping does not speak of stay as they are.
 """
 
 from __future__ import annotations
@@ -26,8 +27,7 @@ from registry.subjects import actions as subjects
 from registry.subjects.models import Participant, Visit
 
 ADVICE = {
-    "unknown_participant": "Register the person first, or let the mapping register (`participant.register`).",
-    "participant_gone": "Take the person's rows out of the file.",
+    "unknown_participant": "Register the person first, or let the mapping register (`participant.register`); if it does, take their rows out of the file.",
     "not_your_site": "Hand in people of your own site only.",
     "sex": "Map the site's words to F, M or O.",
     "birth_year_band": "Write five years that begin with a 0 or 5, such as 1980-1984.",
@@ -42,18 +42,22 @@ ADVICE = {
     "no_day_zero": "Add the person's first visit with its date; days are counted from it.",
     "row_twice": "Keep one of the two rows.",
 }
+NOBODY = "unknown_participant", "names nobody who is registered in this dataset"
 
 
-def plan(actor: User, dataset: Dataset, site: Site, spec: Spec, pieces: Sequence[Piece]) -> Plan:
-    """What these pieces would change. Asks the database a fixed number of questions for every 5,000 people."""
-    return _Planning(actor, dataset, site, spec).of(pieces)
+def plan(actor: User, dataset: Dataset, site: Site, spec: Spec, pieces: Sequence[Piece], zeros: Mapping[str, date] | None = None) -> Plan:
+    """What these pieces would change. Asks the database a fixed number of questions for every 5,000 people.
+
+    To search a person's day zero takes up to thousands of hashes: `zeros` are those of a plan of the same table that was made before a lock was taken.
+    """
+    return _Planning(actor, dataset, site, spec, zeros or {}).of(pieces)
 
 
 class _Planning:
     """One plan while it is made."""
 
-    def __init__(self, actor: User, dataset: Dataset, site: Site, spec: Spec) -> None:
-        self.actor, self.dataset, self.site, self.spec = actor, dataset, site, spec
+    def __init__(self, actor: User, dataset: Dataset, site: Site, spec: Spec, zeros: Mapping[str, date]) -> None:
+        self.actor, self.dataset, self.site, self.spec, self.zeros = actor, dataset, site, spec, zeros
         self.key = keys.code_key(dataset)
         self.found: list[Found] = []
 
@@ -93,7 +97,7 @@ class _Planning:
         one = person.participant
         if one is None:
             if not self.spec["participant"].get("register"):
-                return "unknown_participant", "names nobody who is registered in this dataset"
+                return NOBODY
             try:
                 subjects.plausible(person.patient_id, self.spec["participant"].get("issuer", ""))
             except Invalid as error:
@@ -102,7 +106,7 @@ class _Planning:
         if one.site_id != self.site.pk:
             return "not_your_site", "names somebody of another site"
         if one.state != "active":
-            return "participant_gone", "names somebody who has left"
+            return NOBODY  # who has left is told of no more than who never came
         return None if one.pk in mine else ("not_your_site", "names somebody for whom you do not hand in")
 
     def _facts(self, person: Person, rows: Sequence[Piece]) -> None:
@@ -124,7 +128,7 @@ class _Planning:
 
     def _person(self, person: Person, rows: Sequence[Piece], there: Sequence[Visit], records: Mapping[Any, Sequence[ClinicalRecord]]) -> None:
         person.visits = {visit.label: Seen(visit.label, visit.day, visit.day_code, visit) for visit in there}
-        zero = self._zero(person, rows, there)
+        zero = person.zero = self._zero(person, rows, there)
         known = len(person.visits)
         for piece in sorted(rows, key=lambda piece: (piece.day.day if piece.day else date.max, piece.row)):
             self._visit(person, piece, zero)
@@ -144,6 +148,9 @@ class _Planning:
         days = sorted({piece.day.day for piece in rows if piece.day})
         if first is None:
             return days[0] if days else None
+        before = self.zeros.get(person.code)
+        if before is not None and self.key.day_code(person.code, before) == first.day_code:
+            return before
         by_code = {visit.day_code: visit for visit in there}
         for day in days:
             visit = by_code.get(self.key.day_code(person.code, day))

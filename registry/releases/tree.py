@@ -2,7 +2,8 @@
 
 A participant's *facts* are one canonical JSON in their folder of the store: label, sex, sessions, phenotype rows, frozen when the release was. Every table
 that holds several people is made from the facts of those who are in it, in the order of their labels. So the tree of a subset is made like the tree of all,
-the same set gives the same bytes, and a participant whose folder is deleted is in no table any more.
+the same set gives the same bytes, and a participant whose folder is deleted is in no table any more. What is said of clinical and quality columns is
+frozen too, by the release's *header* (`header_of`). The other words (README, participants, sessions, scans) are our code's: a golden test holds their bytes.
 """
 
 from __future__ import annotations
@@ -154,7 +155,7 @@ def shared(header: Mapping[str, Any], everybody: Sequence[Mapping[str, Any]], de
         *_table("participants", tables.participants(rows, BANDS | _explained(header.get("dictionary", FIRST)))),
     ]
     entries += _phenotype(everybody, header.get("dictionary", FIRST))
-    measures = quality.texts(row for told in everybody for row in told.get("quality", ()))
+    measures = quality.texts((row for told in everybody for row in told.get("quality", ())), header.get("quality", ""))
     entries += [_entry(f"derivatives/qa/{path}", text.encode()) for path, text in measures.items()]
     for name in sorted({*derivatives, *(["qa"] if measures else [])}):
         entries.append(_entry(f"derivatives/{name}/dataset_description.json", dataset.dump(_description(header, name)).encode()))
@@ -192,7 +193,7 @@ def _table(stem: str, table: tables.Table, participant: Participant | None = Non
 def header_of(source: Dataset, version: str, history: Iterable[tuple[str, date, str]] = ()) -> dict[str, str]:
     """What the dataset's own files say about it, frozen with the release. `history`: version, day and changes of each release so far, newest first."""
     told = {"name": source.name, "description": source.description, "licence": source.licence, "version": version, "slug": source.slug}
-    told["dictionary"] = dictionary.version()
+    told |= {"dictionary": dictionary.version(), "quality": quality.words(), "bids": EDITION}
     entries = [f"{number} {day.isoformat()}\n\n  - {' '.join(text.split()) or 'Images accepted since the release before.'}\n" for number, day, text in history]
     tools = versions()
     made = {name: tools[name] for name in ("myelin", "dcm2niix") if name in tools}
@@ -208,7 +209,7 @@ def _readme(header: Mapping[str, Any]) -> str:
 def _description(header: Mapping[str, Any], derivative: str = "") -> dict[str, Any]:
     told: dict[str, Any] = {
         "Name": header["name"] + (f": {derivative}" if derivative else ""),
-        "BIDSVersion": EDITION,
+        "BIDSVersion": header.get("bids", EDITION),
         "DatasetType": "derivative" if derivative else "raw",
         "GeneratedBy": [
             {"Name": name, **({"Version": header[f"version_{name}"]} if f"version_{name}" in header else {})}

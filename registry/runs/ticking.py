@@ -15,6 +15,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import F
 
+from registry.rules import Refusal
 from registry.runs import kinds, ledger
 from registry.runs.models import Lease
 
@@ -40,7 +41,7 @@ def let_go(name: str, owner: str) -> None:
 
 
 def tick(owner: str | None = None, *, force: bool = False) -> dict[str, Any]:
-    """Does everything that is due; with `force`, everything that nobody else is doing. Returns what each item told, or its error's class."""
+    """Does everything that is due; with `force`, everything that nobody else is doing. Returns what each item told, or its error's code or class."""
     owner = owner or ledger.new_owner()
     told: dict[str, Any] = {}
     for name, path, every_s in settings.MYELIN_TICK:
@@ -50,7 +51,8 @@ def tick(owner: str | None = None, *, force: bool = False) -> dict[str, Any]:
             told[name] = kinds.function(path)()
         except Exception as error:  # noqa: BLE001 - one item that fails must not keep the others from being done
             last = traceback.extract_tb(error.__traceback__)[-1]
-            told[name] = {"error": f"{type(error).__name__} at {Path(last.filename).name}:{last.lineno}"}
+            what = error.code if isinstance(error, Refusal) else type(error).__name__
+            told[name] = {"error": f"{what} at {Path(last.filename).name}:{last.lineno}"}
             log.error("tick %s: %s", name, told[name]["error"])
         finally:
             let_go(name, owner)

@@ -202,14 +202,22 @@ def forget(participant: Participant) -> bool:
     return True
 
 
-def finish_forgetting() -> dict[str, int]:
+def finish_forgetting(*, erase_orphans: bool = False) -> dict[str, int]:
     """What the tick and `manage.py reconcile` do: finish whatever half a registration or a withdrawal left behind.
 
     `forgotten`: people who left and were still in the vault; `orphans`: vault rows of a registration that never came to the registry. Both are erased.
     `unsealed`: active people whose half in the vault is gone (a vault restored from an older backup): only the site has the identifier, so they are counted
     here, and registering them again puts it back. A key file without a row opens nothing and holds nothing: it may stay.
+
+    Raises Conflict `vault_strange` rather than erase orphans when the registry knows few of those in the vault, unless `erase_orphans` says that it is right.
     """
     gone = [forget(participant) for participant in Participant.objects.filter(state="withdrawn", link__isnull=False)]
     orphans = vault.orphans()
+    if orphans and not erase_orphans and vault.strange():
+        raise Conflict(
+            "vault_strange",
+            f"The registry does not know {len(orphans)} of those in the vault, more than registrations that failed leave behind; none was erased.",
+            "See that DATABASE_URL and VAULT_URL belong together and are of one age. If they do, say `manage.py reconcile --erase-orphans`.",
+        )
     vault.erase_all(orphans)
     return {"forgotten": sum(gone), "orphans": len(orphans), "unsealed": len(vault.unsealed())}

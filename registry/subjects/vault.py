@@ -27,6 +27,8 @@ from registry import keyfiles
 from registry.rules import Conflict
 from registry.subjects.models import Participant, SourceIdentifier
 
+MOST_UNKNOWN = 0.05  # the share of the vault that failed registrations may make up
+
 
 def key_file(link: uuid.UUID) -> Path:
     return Path(settings.MYELIN_KEYS) / "participants" / link.hex
@@ -112,7 +114,16 @@ def orphans(older_than_s: float = 3600.0) -> list[uuid.UUID]:
     """Links in the vault, older than that, which no participant knows: a registration that was rolled back after its vault row was written."""
     before = timezone.now() - timedelta(seconds=older_than_s)
     links = set(SourceIdentifier.objects.filter(created_at__lt=before).values_list("link", flat=True))
-    return sorted(links - set(Participant.objects.filter(link__in=links).values_list("link", flat=True)))
+    return sorted(links - set(Participant.objects.filter(link__isnull=False).values_list("link", flat=True)))
+
+
+def strange() -> bool:
+    """Whether the registry knows so few of those in the vault that it is hardly the registry of this vault: another, an empty or an old database.
+
+    One row that nobody knows is a registration that failed, and so is one in twenty; but never all there are.
+    """
+    unknown, rows = len(orphans(older_than_s=0)), SourceIdentifier.objects.count()
+    return unknown > max(1, rows * MOST_UNKNOWN) or unknown == rows > 0
 
 
 def unsealed() -> list[uuid.UUID]:

@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db import IntegrityError, connections, transaction
+from django.utils import timezone
 
 from registry import keyfiles
 from registry.accounts import keys
 from registry.rules import Conflict, Invalid
+from registry.runs import ticking
 from registry.subjects import actions, queries, vault
 from registry.subjects.models import Participant, SourceIdentifier, Visit
 
@@ -179,7 +181,7 @@ def test_forgetting_leaves_no_trace_in_the_vault_s_files(place: Any, committed: 
 
 
 def test_the_tick_finishes_what_was_left_half_done(place: Any, settings: Any) -> None:
-    one = actions.register(*place, patient_id=MRN)
+    one, _ = actions.register(*place, patient_id=MRN), actions.register(*place, patient_id="somebody who stays")
     assert one.link is not None
     actions.mark_withdrawn(one)
     lost = uuid.uuid4()
@@ -207,11 +209,49 @@ def test_a_half_that_the_vault_lost_is_counted_and_put_back_by_registering_again
 
 
 def test_reconcile_finishes_both_halves(place: Any, capsys: Any) -> None:
+    actions.register(*place, patient_id=MRN)
     lost = uuid.uuid4()
     vault.seal(lost, "aarhus", "", "somebody whose registration was rolled back")
     SourceIdentifier.objects.filter(link=lost).update(created_at="2020-05-05T00:00:00Z")
     call_command("reconcile")
     assert json.loads(capsys.readouterr().out)["vault"] == {"forgotten": 0, "orphans": 1, "unsealed": 0}
+
+
+def seen(many: int, place: Any) -> list[actions.Sealed]:
+    """That many people in the vault, for years."""
+    sealed = actions.seal_all(*place, [{"patient_id": f"MRN-{n:05d}"} for n in range(many)])
+    SourceIdentifier.objects.update(created_at="2020-05-05T00:00:00Z")
+    return sealed
+
+
+@pytest.mark.parametrize(("many", "known", "erases"), [(1, 0, False), (2, 1, True), (5, 3, False), (5, 4, True), (40, 37, False), (40, 38, True)])
+def test_a_registry_that_is_not_the_vault_s_erases_nobody(place: Any, many: int, known: int, erases: bool) -> None:
+    sealed = seen(many, place)
+    for one in sealed[:known]:
+        actions.enter(one)
+    if erases:
+        assert actions.finish_forgetting()["orphans"] == many - known
+    else:
+        with pytest.raises(Conflict) as refused:
+            actions.finish_forgetting()
+        assert refused.value.code == "vault_strange" and refused.value.advice
+    left = known if erases else many
+    assert SourceIdentifier.objects.count() == left == len([one for one in sealed if vault.key_file(one.link).exists()])
+
+
+def test_an_empty_database_empties_no_vault_unless_told_so(place: Any, capsys: Any) -> None:
+    """Nobody is erased a few at a time either, while the rows grow old one after the other; who left is forgotten all the same."""
+    gone, sealed = actions.register(*place, patient_id=MRN), seen(4, place)
+    actions.mark_withdrawn(gone)
+    SourceIdentifier.objects.exclude(link=sealed[0].link).update(created_at=timezone.now())
+    with pytest.raises(CommandError, match="vault_strange"):
+        call_command("reconcile")
+    assert SourceIdentifier.objects.count() == 4 and not vault.key_file(gone.link).exists()
+    assert "vault_strange" in ticking.tick("one", force=True)["vault"]["error"]
+    SourceIdentifier.objects.update(created_at="2020-05-05T00:00:00Z")
+    call_command("reconcile", "--erase-orphans")
+    assert json.loads(capsys.readouterr().out)["vault"]["orphans"] == 4
+    assert not SourceIdentifier.objects.exists() and not [one for one in sealed if vault.key_file(one.link).exists()]
 
 
 def test_one_person_in_two_datasets_has_two_codes_and_only_the_vault_knows(place: Any, world: Any) -> None:

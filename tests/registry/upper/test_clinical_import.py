@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from registry.accounts import keys
 from registry.audit.models import Head, Line
 from registry.clinical import actions as clinical
 from registry.clinical import privacy
@@ -17,6 +19,7 @@ from registry.clinical.models import ClinicalRecord, Mapping
 from registry.intake import importing
 from registry.releases import exporting
 from registry.rules import Denied, Invalid, Refusal
+from registry.subjects import actions as subjects
 from registry.subjects import vault
 from registry.subjects.models import Participant, SourceIdentifier, Visit
 from tests.registry.upper import clinical_tables as tables
@@ -142,6 +145,11 @@ def test_columns_that_name_people_are_refused_even_where_they_are_ignored(house:
         (["A-10,F,m00,2020-01-02,2", "A-10,F,m00,2021-01-02,3"], [(3, "day", "visit_contradicts")]),
         (["A-10,F,m00,2020-01-02,2", "A-10,F,m12,,3"], [(3, "visit", "unknown_visit")]),
         (["A-10,F,Month 1,2020-01-02,2"], [(2, "visit", "visit_label")]),
+        (["0123,F,p0123m00,2020-01-02,2"], [(2, "visit", "identifier_label")]),
+        (["A-10,F,a10m00,2020-01-02,2", "A-11,F,m00,2020-01-02,2"], [(2, "visit", "identifier_label")]),
+        (["12,F,m12,2020-01-02,2"], [(2, "visit", "identifier_label")]),
+        (["12,F,m12,2020-01-02,2", "13,F,m12,2020-01-02,2"], []),
+        (["98765,F,m00,2020-01-02,2", "98765,F,m12,2021-01-02,3"], []),
         (["A-10,F,m00,2020-01-02"], [(2, "", "cells")]),
         (["A-10,F,m00,2020-01-02,x A-10"], [(2, "edss", "number")]),
         (["A-104711,F,m00,2020-01-02,x A-104711"], [(2, "edss", "identifier_value"), (2, "edss", "number")]),
@@ -153,6 +161,13 @@ def test_rows_that_contradict_each_other(house: Any, rows: list[str], expected: 
     assert faults(house, SIMPLE, "\n".join(["code,sex,visit,day,edss", *rows])) == expected
 
 
+def test_a_label_that_the_mapping_lists_is_no_person(house: Any) -> None:
+    table = "code,sex,visit,day,edss\n12,F,m12,2020-01-02,2\n"
+    listed = {**SIMPLE, "visit": {**SIMPLE["visit"], "label": {"column": "visit", "codes": {"m12": "m12"}}}}
+    assert faults(house, SIMPLE, table) == [(2, "visit", "identifier_label")]
+    assert take(house, listed, table).counts["visits"]["new"] == 1 and Visit.objects.get().label == "m12"
+
+
 def test_who_is_there_already_is_met_and_never_overruled(house: Any, world: Any) -> None:
     known = house.person(patient_id="A-10")
     house.visit(known)  # 2021-03-04
@@ -161,7 +176,10 @@ def test_who_is_there_already_is_met_and_never_overruled(house: Any, world: Any)
     world.participant(house.dataset, elsewhere, "A-12")
     Participant.objects.filter(pk=gone.pk).update(state="withdrawn")
     head = "code,sex,visit,day,edss\n"
-    assert faults(house, SIMPLE, f"{head}A-11,F,m00,2021-03-04,2\n") == [(2, "code", "participant_gone")]
+    assert faults(house, SIMPLE, f"{head}A-11,F,m00,2021-03-04,2\n") == [(2, "code", "unknown_participant")]
+    unregistering = clinical.save_mapping(house.contributor, house.dataset, house.site, "two", {**SIMPLE, "participant": {"column": "code", "sex": "sex"}})
+    told = importing.try_table(house.contributor, unregistering, f"{head}A-11,F,m00,2021-03-04,2\nA-99,F,m00,2021-03-04,2\n")
+    assert len({(one.rule, one.reason, one.advice) for one in told.faults}) == 1 and told.faulty == 2, "who left is told of as who never came"
     assert faults(house, SIMPLE, f"{head}A-12,F,m00,2021-03-04,2\n") == []  # another site's A-12 is another person
     assert faults(house, {**SIMPLE, "participant": {"column": "code", "sex": "sex"}}, f"{head}A-12,F,m00,2021-03-04,2\n") == [
         (2, "code", "unknown_participant")
@@ -200,6 +218,24 @@ def test_who_may(house: Any, world: Any, msbase: Mapping) -> None:
     assert set(line.detail) == {"records", "mapping"} and Line.objects.filter(act="table.import").count() == 1
 
 
+def test_to_try_a_table_and_to_be_refused_leave_one_line_each(house: Any, msbase: Mapping) -> None:
+    rows = tables.msbase(4)
+    spoiled = tables.text([{**rows[0], "edss": "0.5"}, *rows[1:]])
+    importing.try_table(house.contributor, msbase, tables.text(rows))
+    importing.try_table(house.contributor, msbase, spoiled)
+    with pytest.raises(Invalid):
+        importing.take_table(house.contributor, msbase, spoiled)
+    lines = list(Line.objects.filter(act="table.try").order_by("seq"))
+    assert [line.detail for line in lines] == [{"site": "aarhus", "rows": 4, "faulty": faulty} for faulty in (0, 1, 1)]
+    assert {(line.object, line.dataset) for line in lines} == {(f"mapping:{msbase.pk}", str(house.dataset.pk))}
+    assert importing.take_table(house.contributor, msbase, tables.text(rows)).applied and Line.objects.filter(act="table.try").count() == 3
+    head = Head.objects.get()
+    Head.objects.update(mac="0" * 64)
+    with pytest.raises(Refusal):
+        importing.try_table(house.contributor, msbase, tables.text(rows))
+    Head.objects.update(mac=head.mac)
+
+
 def test_what_cannot_be_recorded_is_not_done_and_leaves_nobody_in_the_vault(house: Any, msbase: Mapping, home: Path) -> None:
     before = everything()
     head = Head.objects.get()
@@ -228,13 +264,34 @@ def test_what_changes_between_looking_and_writing_is_seen(house: Any, msbase: Ma
     monkeypatch.setattr(importing, "_seal", leave)
     with pytest.raises(Invalid) as refused:
         importing.take_table(house.contributor, msbase, tables.text(rows))
-    assert [error["rule"] for error in refused.value.errors] == ["participant_gone"] * 4
+    assert [error["rule"] for error in refused.value.errors] == ["unknown_participant"] * 4
+    assert Line.objects.filter(act="table.try").count() == 1
     assert not Visit.objects.exists() and SourceIdentifier.objects.count() == 1
     Participant.objects.filter(pk=known.pk).update(state="active")
     monkeypatch.setattr(importing, "_seal", register)
     assert importing.take_table(house.contributor, msbase, tables.text(rows)).counts["participants"]["new"] == 0
     assert (Participant.objects.count(), SourceIdentifier.objects.count(), Visit.objects.count()) == (2, 2, 8)
     assert all(vault.whole(one.link) for one in Participant.objects.all() if one.link)
+
+
+def test_day_zero_is_searched_before_the_lock_and_only_verified_under_it(house: Any, monkeypatch: Any) -> None:
+    """Years after the first visit the search takes thousands of hashes a person: nobody waits for the lock meanwhile."""
+    known = house.person(patient_id="A-10")
+    first, searched, seal = house.visit(known), [], importing._seal  # 2021-03-04
+    between = subjects.days_between
+    monkeypatch.setattr(subjects, "days_between", lambda *args: searched.append(args[2]) or between(*args))
+    table = "code,sex,visit,day,edss\nA-10,F,m48,2025-03-04,2\n"
+    take(house, SIMPLE, table)
+    assert len(searched) == 1 and Visit.objects.get(label="m48").day == 1461
+
+    def move(*args: Any) -> Any:
+        """The first visit turns out to have been a day earlier: what the first plan found does not hold any more."""
+        Visit.objects.filter(pk=first.pk).update(day_code=keys.code_key(house.dataset).day_code(known.code, date(2021, 3, 3)))
+        return seal(*args)
+
+    monkeypatch.setattr(importing, "_seal", move)
+    take(house, SIMPLE, table.replace("m48,2025-03-04", "m49,2025-04-04"))
+    assert len(searched) == 3 and Visit.objects.get(label="m49").day == 1493
 
 
 @pytest.mark.parametrize(
@@ -249,6 +306,17 @@ def test_what_changes_between_looking_and_writing_is_seen(house: Any, msbase: Ma
         ({"visit": {}}, "visit"),
         ({"delimiter": "x"}, "delimiter"),
         ({"participant": {}}, "participant"),
+        ({"visit": {"label": "code", "date": "day", "add": True}}, "visit.label"),
+        ({"visit": {"label": {"column": "code", "codes": {"A-10": "m00"}}, "date": "day"}}, "visit.label"),
+        ({"participant": {"column": "code", "sex": "code"}}, "participant.sex"),
+        ({"records": [{"instrument": "treatment", "fields": {"substance": "drug", "dose": "code"}}]}, "records.0.fields.dose"),
+        ({"records": [{"instrument": "relapse", "number": "code", "fields": {"onset_date": "b"}}]}, "records.0.number"),
+        ({"records": [{"instrument": "edss", "when": {"code": ["A-10"]}, "fields": {"edss_total": "edss"}}]}, "records.0.when"),
+        ({"format": "redcap", "participant": {"column": "redcap_event_name"}}, "participant.column"),
+        ({"visit": {"label": {"column": "visit", "codes": {"Mueller, Hans 1970-01-01 hans@x.de": "m00"}}}}, "visit.label.codes"),
+        ({"missing": {"123-45-6789": None}}, "missing"),
+        ({"records": [{"instrument": "edss", "when": {"arm": ["x", "+45 87 12 34 56"]}, "fields": {"edss_total": "edss"}}]}, "records.0.when.arm.1"),
+        ({"visit": {"label": {"value": "hans@x.de"}}}, "visit.label.value"),
     ],
 )
 def test_a_mapping_that_is_none_is_refused_where_it_is_wrong(house: Any, change: dict[str, Any], place: str) -> None:
@@ -295,7 +363,9 @@ def test_the_doors(house: Any, world: Any, door: Any) -> None:
     table = {**place, "mapping": "one", "table": "code,sex,visit,day,edss\nA-10,F,m00,2020-01-02,0.5\n"}
     told = site.post("/tables", table, 200)
     assert [(one["row"], one["column"]) for one in told["faults"]] == [(2, "edss")] and not told["applied"]
+    before = Line.objects.count()
     refused = site.post("/tables", {**table, "apply": True}, 422, code="table_faulty")
+    assert Line.objects.count() == before + 1
     assert refused["errors"][0]["field"] == "row 2, edss" and refused["errors"][0]["advice"]
     desk.post("/tables", table, 403, code="no_role")
     nobody.post("/tables", table, 404, code="not_found")

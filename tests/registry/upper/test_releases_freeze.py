@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from datetime import date, timedelta
@@ -13,6 +14,7 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from qa import tables as quality
 from registry.clinical import actions as clinical
 from registry.consent import actions as consent
 from registry.imaging import store
@@ -21,6 +23,7 @@ from registry.releases.models import Release
 from registry.rules import Conflict, Denied
 from registry.runs import ledger, runner
 from registry.runs.models import Run
+from registry.subjects.models import Participant
 
 pytestmark = pytest.mark.django_db(databases="__all__")
 DAY = date(2021, 3, 4)
@@ -80,6 +83,37 @@ def test_what_changes_afterwards_does_not_change_it(house: Any, carried: Any) ->
     assert freezing.digest(again) == first.sha256
     second = frozen(house, carried)
     assert {path for path, _ in set(rows_of(second)) - set(rows_of(first))} >= {"phenotype/edss_m00.tsv", "phenotype/edss_m00.json"}
+
+
+def test_other_words_for_a_measure_change_no_release_made_before(house: Any, carried: Any, monkeypatch: Any) -> None:
+    """Sentence, order of columns and edition of BIDS change in our code: old releases stay as they were, the next says the new words."""
+    house.image(house.person(), provenance={"quality": {"grade": "pass", "metrics": {"efc": {"value": 0.5}, "snr_total": {"value": 9.0}}}})
+    first = frozen(house, carried)
+    efc = dataclasses.replace(quality.METRICS["efc"], sentence="other words", version="9")
+    monkeypatch.setattr(quality, "METRICS", {"efc": efc, **{name: row for name, row in quality.METRICS.items() if name != "efc"}})
+    monkeypatch.setattr(quality, "COLUMNS", dict(reversed(quality.COLUMNS.items())))
+    monkeypatch.setattr(tree, "EDITION", "1.99.0")
+    first.refresh_from_db()
+    again = [(entry.path, entry.part().digest, entry.part().bytes) for entry in freezing.entries(first)]
+    assert freezing.digest(again) == first.sha256
+    release = freezing.open_release(house.dataset, "test", "")
+    freezing.assemble(release, lambda: None)
+    release.refresh_from_db()
+    texts = {entry.path: (entry.text or b"").decode() for entry in freezing.entries(release)}
+    assert "Other words" in texts["derivatives/qa/phenotype/qa_m00_T1w.json"] and "1.99.0" in texts["dataset_description.json"]
+    header = texts["derivatives/qa/phenotype/qa_m00_T1w.tsv"].splitlines()[0].split("\t")
+    assert header[-2:] == ["efc", "snr_total"] and header.index("unavailable") < header.index("participant_id")
+
+
+# A release as it was frozen in November 2026: header and facts of two people, and the first 16 digits of the hash of every text made from them.
+GOLDEN = json.loads((Path(__file__).parent / "golden_release.json").read_text("utf-8"))
+
+
+def test_a_release_of_last_year_has_the_bytes_of_last_year() -> None:
+    """Whoever breaks this changes every release that was ever made: leave old headers what they were, and let new ones say that they are new."""
+    entries = tree.shared(GOLDEN["header"], GOLDEN["facts"], ["annotations"])
+    entries += [entry for told in GOLDEN["facts"] for entry in tree.personal(Participant(label=told["label"]), told)]
+    assert {entry.path: entry.sha256[:16] for entry in entries} == GOLDEN["hashes"]
 
 
 def test_a_table_of_many_treatments_is_one_row_a_visit(house: Any, carried: Any) -> None:
