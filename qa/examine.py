@@ -165,7 +165,7 @@ def integrity(subject: Subject, whole: Any, found: list[Fact]) -> dict[str, floa
 def _report(
     subject: Subject, values: dict[str, float], missing: dict[str, str], found: list[Fact], facts: Mapping[str, Any], known: norms.Norms | None
 ) -> Report:
-    key = norms.key(subject.suffix, facts, subject.volume.zooms)
+    key = norms.key(subject.suffix, facts, subject.volume.zooms, subject.body)
     metrics = {name: entry(name, values.get(name)) for name in expected(subject.kind)}
     review_z = None
     if known is not None and subject.bias == "fit":
