@@ -74,8 +74,9 @@ def measure(
     Never raises for what an image is: an image that cannot be judged has the grade `fail` and the reason.
     Raises QaError `mask_mismatch`, `no_n4`, SpatialError `no_device`.
     """
-    seen = subject_of(volume, suffix, stage=stage, device=device, deface_zone=deface_zone, cord=cord, body=body, placement=placement, bias=bias)
-    return judged(seen, bval=bval, bvec=bvec, facts=facts, known=known, whole=whole, conformity=conformity, inclusion=inclusion)
+    given = {"deface_zone": deface_zone, "cord": cord, "bval": bval, "bvec": bvec, "placement": placement}
+    seen = subject_of(volume, suffix, stage=stage, device=device, body=body, bias=bias, **given)
+    return judged(seen, facts=facts, known=known, whole=whole, conformity=conformity, inclusion=inclusion)
 
 
 def subject_of(
@@ -86,6 +87,8 @@ def subject_of(
     device: str = "cpu",
     deface_zone: Any = None,
     cord: Any = None,
+    bval: Any = None,
+    bvec: Any = None,
     body: str = "brain",
     placement: Any = None,
     bias: str = "fit",
@@ -96,14 +99,14 @@ def subject_of(
         raise refusal("no_n4")
     matrix = None if placement is None else np.asarray(placement, dtype=np.float64)
     zone, drawn = _mask(deface_zone, volume), _mask(cord, volume)
-    return Subject(volume, suffix, device=device, zone=zone, body=body, stage=stage, matrix=matrix, cord=drawn, bias=bias)
+    seen = Subject(volume, suffix, device=device, zone=zone, body=body, stage=stage, matrix=matrix, cord=drawn, bias=bias)
+    _gradients(seen, bval, bvec)  # here and no later: they choose the volumes of a series that its scene shows
+    return seen
 
 
 def judged(
     subject: Subject,
     *,
-    bval: Any = None,
-    bvec: Any = None,
     facts: Mapping[str, Any] | None = None,
     known: norms.Norms | None = None,
     whole: Any = None,
@@ -112,9 +115,7 @@ def judged(
     **_: Any,
 ) -> Report:
     """The report on a subject: the second half of `measure`, with its arguments (those of the first half are let be)."""
-    found: list[Fact] = []
-    _gradients(subject, bval, bvec, found)
-    found += facts_of(subject) + broken(conformity, inclusion)
+    found = subject.found + facts_of(subject) + broken(conformity, inclusion)
     kept = integrity(subject, whole, found)
     values: dict[str, float] = {}
     missing: dict[str, str] = {}
@@ -164,7 +165,7 @@ def integrity(subject: Subject, whole: Any, found: list[Fact]) -> dict[str, floa
 def _report(
     subject: Subject, values: dict[str, float], missing: dict[str, str], found: list[Fact], facts: Mapping[str, Any], known: norms.Norms | None
 ) -> Report:
-    key = norms.key(subject.suffix, facts, subject.volume.zooms)
+    key = norms.key(subject.suffix, facts, subject.volume.zooms, subject.body)
     metrics = {name: entry(name, values.get(name)) for name in expected(subject.kind)}
     review_z = None
     if known is not None and subject.bias == "fit":
@@ -227,7 +228,7 @@ def _mask(given: Any, volume: Volume) -> NDArray[np.bool_] | None:
     return mask
 
 
-def _gradients(subject: Subject, bval: Any, bvec: Any, found: list[Fact]) -> None:
+def _gradients(subject: Subject, bval: Any, bvec: Any) -> None:
     if bval is None or bvec is None:
         subject.gradient_fault = CODES["no_gradients"][0]
         return
@@ -237,6 +238,6 @@ def _gradients(subject: Subject, bval: Any, bvec: Any, found: list[Fact]) -> Non
         v = v.T
     subject.gradient_fault = diffusion.gradients_ok(b, v, subject.frames)
     if subject.gradient_fault:
-        found.append(Fact("bvec_mismatch", subject.gradient_fault))
+        subject.found.append(Fact("bvec_mismatch", subject.gradient_fault))
     else:
         subject.bval, subject.bvec = b, v

@@ -1,7 +1,7 @@
 """What is usual for this scanner: the robust median and spread of scans that a person accepted, never of all scans.
 
-A norm belongs to a key (maker, model, field strength, contrast, voxel class, version of qa). With fewer than 20 accepted scans of a key the next
-coarser key is asked, and with none of them there is no norm, which is said. Published percentiles also need 20: a small cell names a site.
+A norm belongs to a key (maker, model, field strength, contrast, brain or spine, voxel class, version of qa). With fewer than 20 accepted scans of a key
+the next coarser key is asked, and with none of them there is no norm, which is said. Published percentiles also need 20: a small cell names a site.
 """
 
 from __future__ import annotations
@@ -31,15 +31,28 @@ def voxel_class(zooms: Sequence[float]) -> str:
     return f"iso{low:.1f}" if high <= 1.2 * low else f"thick{round(high)}"
 
 
-def key(suffix: str, facts: Mapping[str, Any], zooms: Sequence[float]) -> Key:
-    """The finest key: (suffix, voxel class, field in tesla, maker, model). Unknown facts are "?"."""
+SPINE = "spine"
+
+
+def key(suffix: str, facts: Mapping[str, Any], zooms: Sequence[float], body: str = "brain") -> Key:
+    """The finest key: (suffix, voxel class, field in tesla, maker, model). Unknown facts are "?". `body`: as for `qa.measure`.
+
+    A spine's first word is the suffix with `spine` after it (`T2w spine`): the same contrast of a head is another picture, with other air, coil and slices.
+    """
     try:
         tesla = f"{round(float(facts.get('MagneticFieldStrength', 'nan')) * 2) / 2:g}T"
     except (TypeError, ValueError):
         tesla = "?"
     maker = str(facts.get("Manufacturer") or "?").split()[0].casefold()
     model = " ".join(str(facts.get("ManufacturerModelName") or "?").casefold().split())
-    return suffix, voxel_class(zooms), "?" if tesla == "nanT" else tesla, maker, model
+    contrast = suffix if body == "brain" else f"{suffix} {SPINE}"
+    return contrast, voxel_class(zooms), "?" if tesla == "nanT" else tesla, maker, model
+
+
+def key_of(report: Mapping[str, Any]) -> Key:
+    """The key of a stored report. Those made before spines had keys of their own say what they are by their kind (a spine's bold and dwi do not)."""
+    first, *rest = map(str, report["norm_key"])
+    return (f"{first} {SPINE}" if report.get("kind") == SPINE and SPINE not in first.split() else first, *rest)
 
 
 def steps(of: Key) -> list[Key]:
@@ -103,7 +116,7 @@ def build(accepted: Iterable[Mapping[str, Any]]) -> Norms:
     rows = [r for r in accepted if r.get("qa_version") == VERSION and r.get("grade") != "fail" and r.get("stage") == "pre-deface"]
     groups: dict[Key, list[Mapping[str, Any]]] = {}
     for row in rows:
-        for step in steps(tuple(row["norm_key"])):
+        for step in steps(key_of(row)):
             groups.setdefault(step, []).append(row)
     table: dict[tuple[Key, str], Norm] = {}
     review: dict[Key, float] = {}
@@ -124,7 +137,7 @@ def against(report: Mapping[str, Any], known: Norms) -> dict[str, Any]:
     if not report.get("metrics") or not report.get("norm_key"):
         return dict(report)
     metrics = {name: dict(entry) for name, entry in report["metrics"].items()}
-    limit = known.judge(tuple(report["norm_key"]), metrics)
+    limit = known.judge(key_of(report), metrics)
     said = grade([], metrics, [], limit)
     flags, reasons = ([*report.get(part, []), *(x for x in said[part] if x not in report.get(part, []))] for part in ("flags", "reasons"))
     worst = max(str(report["grade"]), str(said["grade"]), key=("pass", "review", "fail").index)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from qa import diffusion
 from qa.errors import QaError, refusal
+from qa.grades import Fact
 from qa.metrics import kind
 from qa.robust import Tensor
 from qa.scene import Scene, canonical
@@ -49,6 +50,7 @@ class Subject:
         self.bval: NDArray[np.float64] | None = None
         self.bvec: NDArray[np.float64] | None = None
         self.gradient_fault = ""
+        self.found: list[Fact] = []  # what is wrong with what came beside the image
 
     @property
     def frames(self) -> int:

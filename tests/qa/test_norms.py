@@ -7,9 +7,11 @@ import copy
 import numpy as np
 import pytest
 
+import qa
 from qa import grades, norms
 from qa.examine import VERSION, entry
 from qa.metrics import METRICS, expected
+from spatial.volumes import Volume
 
 FACTS = {"Manufacturer": "SIEMENS", "ManufacturerModelName": "Skyra", "MagneticFieldStrength": 3}
 KEY = norms.key("T1w", FACTS, (1.0, 1.0, 1.0))
@@ -33,6 +35,24 @@ def test_the_key_says_contrast_voxel_class_field_maker_and_model():
     assert KEY == ("T1w", "iso1.0", "3T", "siemens", "skyra")
     assert norms.key("T2w", {}, (0.5, 0.5, 3.0)) == ("T2w", "thick3", "?", "?", "?")
     assert norms.key("T1w", {"MagneticFieldStrength": "1.494", "Manufacturer": "GE MEDICAL SYSTEMS"}, (1, 1, 1))[2:4] == ("1.5T", "ge")
+
+
+def spine(seed, key, **changed):
+    return fake(seed, key, **changed) | {"kind": "spine", "flags": [], "reasons": [], "norm": ""}
+
+
+def test_a_spine_is_never_compared_with_heads_nor_teaches_their_norm():
+    flat = Volume(np.full((8, 8, 8), 5, dtype=np.int16), np.eye(4))
+    measured = {body: qa.measure(flat, "T1w", body=body, facts=FACTS)["norm_key"] for body in ("brain", "cspine")}
+    assert measured == {"brain": list(KEY), "cspine": ["T1w spine", "iso1.0", "3T", "siemens", "skyra"]}
+    heads = norms.build([fake(s) for s in range(40)])
+    for key in (norms.key("T1w", FACTS, (1.0, 1.0, 1.0), "spine"), KEY):  # KEY: as reports were before spines had keys of their own
+        assert norms.against(spine(77, key, noise_sigma=1e6), heads)["grade"] == "pass"
+        assert norms.build([spine(s, key) for s in range(40)]).find(KEY, "noise_sigma") is None
+        own = norms.against(spine(77, key, noise_sigma=1e6), norms.build([spine(s, KEY) for s in range(40)]))
+        assert "norm:noise_sigma" in own["flags"], "its own kind judges it, whichever way its key was written"
+        assert "T1w spine iso1.0" in next(r for r in own["reasons"] if "noise_sigma" in r)
+    assert norms.against(fake(77, noise_sigma=1e6) | {"kind": "structural", "norm": ""}, heads)["grade"] == "review"
 
 
 def test_nineteen_scans_are_no_norm_and_twenty_are():
