@@ -39,10 +39,10 @@ UP = ("upload", "participant", "visit", "image", "release", "request", "withdraw
 
 
 def identifier(said: Any) -> str:
-    """The id in an address as the registry writes it, or nothing: whatever else stands there is somebody's own words."""
+    """The id in an address as the registry writes it, or nothing: whatever else stands there is somebody's own words, a long number (of a patient) too."""
     text = str(said or "")
     try:
-        return text if text.isascii() and text.isdecimal() and len(text) < 20 else str(UUID(text))
+        return text if text.isascii() and text.isdecimal() and len(text) < 8 else str(UUID(text))
     except ValueError:
         return ""
 

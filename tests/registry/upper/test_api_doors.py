@@ -293,6 +293,19 @@ def test_a_bulk_act_is_all_or_none_and_names_the_row(house: Any, door: Any) -> N
     assert len(site.post("/participants", {"dataset": house.dataset.slug, "site": house.site.code, "participants": rows}, 201)["results"]) == 2
 
 
+def test_what_is_left_out_of_a_consent_is_not_said(house: Any, door: Any) -> None:
+    """A form's limits hold, and its "yes" is not recorded where the paper says "no"."""
+    codes = {"permission": "HMB", "modifiers": ["NPU", "IRB"], "max_months": 24, "ai_training": True}
+    form = {"dataset": house.dataset.slug, "name": "adults", "version": 1, "language": "en", "title": "Consent", "text": "Yes.", "codes": codes}
+    made = door(house.steward).post("/consent-templates", {**form, "options": ["modifiers", "max_months"]}, 201)
+    door(house.steward).post("/consent-templates", {**form, "options": ["modifiers", "max_months"], "language": "da", "text": "Ja."}, 201)
+    signed = {"participant": str(house.person(None).pk), "kind": "given", "template": made["id"], "evidence_sha256": "0" * 64}
+    for wrong in ({"ai_training": False}, {"max_months": None}, {"modifiers": []}, {"transfer": "any"}):
+        door(house.contributor).post("/consents", {"consents": [{**signed, **wrong}]}, 400, "consent_template")
+    (row,) = door(house.contributor).post("/consents", {"consents": [signed]}, 201)["results"]
+    assert (row["modifiers"], row["max_months"], row["ai_training"], row["transfer"]) == (["IRB", "NPU"], 24, True, "none")
+
+
 def test_a_fault_of_ours_says_nothing_of_what_it_handled(house: Any, door: Any, monkeypatch: Any) -> None:
     def breaks(*_: Any) -> None:
         raise RuntimeError("MRN-SECRET")
