@@ -19,6 +19,7 @@ from registry.counts import actions, vocabulary
 from registry.counts.models import Asked, Edition, Told
 from registry.subjects.models import Participant
 from tests.registry.upper import cohorts
+from tests.registry.upper.invented import KNOWN, NEGATIVE, POSITIVE, drawn
 
 pytestmark = pytest.mark.django_db(databases="__all__")
 PEOPLE = 200
@@ -31,7 +32,7 @@ class Counted:
         self.world, self.sites = world, [world.site("aarhus"), world.site("odense")]
         self.dataset = world.dataset(*self.sites)
         self.facts = cohorts.facts_of(world, self.dataset, self.sites[0])
-        self.rows = cohorts.drawn(random.Random(1), PEOPLE + 40)
+        self.rows = drawn(random.Random(1), PEOPLE + 40)
         self.people = cohorts.put(self.dataset, self.sites[0], self.rows[:PEOPLE], self.facts)
         self.people += cohorts.put(self.dataset, self.sites[1], self.rows[PEOPLE:], self.facts)
         self.contributor, self.steward = world.contributor(self.dataset, self.sites[0]), world.steward(self.dataset)
@@ -102,29 +103,29 @@ def test_counts_are_near_the_truth_rounded_and_never_of_a_few(counted: Counted, 
     for field in ("sex", "diagnosis", "demographics.race", "course.course"):
         for row in door(counted.one).get(f"{counted.path}?by={field}")["counts"]:
             truth = counted.truth(f"{field}:{row['value']}")
-            assert row["count"] is not None or truth < 25, (field, row)
+            assert row["count"] is not None or truth < 40, (field, row)
             if row["count"] is not None:
-                assert row["count"] % 5 == 0 and truth >= 11 and abs(row["count"] - truth) < 30
+                assert row["count"] % 5 == 0 and truth >= 11 and abs(row["count"] - truth) < 45
                 seen += 1
-    assert seen > 8
+    assert seen > 6
 
 
 def test_without_consent_nobody_is_counted_and_with_it_they_are(counted: Counted) -> None:
-    assert (actions.ask(None, counted.dataset, ["sex:F"]).counts[0][1] or 0) > 100
+    assert (actions.ask(None, counted.dataset, ["sex:F"]).counts[0][1] or 0) > 90
     Standing.objects.filter(participant__in=counted.people).update(valid_until=timezone.now().date() - timedelta(days=1))
     assert actions.ask(None, counted.dataset, ["sex:F"]).counts[0][1] is None
 
 
 def test_purposes_and_contrasts_can_be_counted_by(counted: Counted) -> None:
     told = dict(actions.ask(None, counted.dataset, [], by="purpose").counts)
-    assert all((told[code] or 0) > 200 for code in ("GRU", "HMB"))  # all of them: a near group shares the answer of the whole
+    assert all((told[code] or 0) > 180 for code in ("GRU", "HMB"))  # all of them: a near group shares the answer of the whole
     assert actions.ask(None, counted.dataset, ["contrast:T1w"]).counts[0][1] is None
 
 
 def test_a_small_dataset_tells_nothing(world: Any) -> None:
     site = world.site()
     dataset = world.dataset(site)
-    cohorts.put(dataset, site, cohorts.drawn(random.Random(2), 9), cohorts.facts_of(world, dataset, site))
+    cohorts.put(dataset, site, drawn(random.Random(2), 9), cohorts.facts_of(world, dataset, site))
     assert actions.ask(None, dataset, []).counts == ((None, None),)
     assert actions.ask(world.steward(dataset), dataset, []).counts == ((None, 9),)
 
@@ -183,7 +184,7 @@ def test_the_same_question_gets_the_same_answer_from_everybody_in_any_order(coun
 
 def test_no_two_numbers_are_of_groups_that_differ_by_fewer_than_eleven(counted: Counted) -> None:
     rng = random.Random(3)
-    words = [f"{field}:{value}" for field, values in cohorts.KNOWN.items() for value in values] + [cohorts.POSITIVE, cohorts.NEGATIVE]
+    words = [f"{field}:{value}" for field, values in KNOWN.items() for value in values] + [POSITIVE, NEGATIVE]
     for _ in range(25):
         actions.ask(None, counted.dataset, rng.sample(words, 2))
     rows = list(Told.objects.exclude(people=None))
@@ -225,7 +226,7 @@ def test_people_who_join_are_counted_when_they_are_enough(counted: Counted) -> N
     actions.ask(None, counted.dataset, [])
     before = list(Told.objects.values_list("question", "count"))
     for some, number in ((10, 1), (1, 2)):
-        cohorts.put(counted.dataset, counted.sites[0], cohorts.drawn(random.Random(some), some), counted.facts)
+        cohorts.put(counted.dataset, counted.sites[0], drawn(random.Random(some), some), counted.facts)
         actions.ask(None, counted.dataset, [])
         assert Edition.objects.get(dataset=counted.dataset).number == number
         assert (list(Told.objects.values_list("question", "count")) == before) or number == 2
@@ -250,4 +251,4 @@ def test_a_value_that_is_corrected_changes_no_answer_of_this_edition(counted: Co
 def test_noise_is_two_sided_and_not_bounded_by_a_few() -> None:
     dice = random.Random(5)
     drawn = [smallcells.shaken(dice) for _ in range(5000)]
-    assert abs(sum(drawn)) < 400 and 2.3 < (sum(n * n for n in drawn) / 5000) ** 0.5 < 3.3 and max(drawn) > 9 < -min(drawn)
+    assert abs(sum(drawn)) < 900 and 3.7 < (sum(n * n for n in drawn) / 5000) ** 0.5 < 4.7 and max(drawn) > 12 < -min(drawn)
