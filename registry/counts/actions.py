@@ -130,7 +130,7 @@ class _Counting:
         self.bit = {UUID(pk): 1 << n for n, pk in enumerate(edition.members)}
         self.weight = (len(edition.members) + len(edition.left_out)) / max(1, len(edition.members))
         self.masks: dict[Condition, int] = {}
-        self.known = {row.question: row.count for row in edition.told.only("question", "count")}
+        self.known = dict(edition.told.values_list("question", "count"))
 
     def answer(self, question: Question) -> int | None:
         """The number told, or None. The smaller questions in it are answered first."""
