@@ -208,6 +208,18 @@ def test_a_group_and_the_same_without_one_person_are_told_alike_or_not_both(firs
             assert told[whole] == told[rest] or (whole != rest and None in told.values()), (size, told)
 
 
+@pytest.mark.parametrize(("large", "small", "shared"), [(12, 2, False), (43, 40, False), (44, 40, True), (200, 190, True)])
+def test_a_near_group_shares_a_number_only_where_it_is_hardly_off(large: int, small: int, shared: bool) -> None:
+    known = smallcells.Group((1 << large) - 1, 5 * round(large / 5))
+    assert smallcells.tell((1 << small) - 1, [known], 11, random.Random(6)) == (known.told if shared else None, False)
+
+
+def test_smaller_questions_are_answered_first(counted: Counted) -> None:
+    """Else a part that was asked first would stand in the way of its whole, and the order of asking would tell of the people between them."""
+    actions.ask(None, counted.dataset, ["sex:F", "diagnosis:ms"])
+    assert list(Told.objects.order_by("pk").values_list("question", flat=True)) == ["", "diagnosis:ms", "sex:F", "diagnosis:ms&sex:F"]
+
+
 def test_who_leaves_is_gone_at_once_and_what_was_told_with_them(counted: Counted) -> None:
     actions.ask(None, counted.dataset, ["sex:F"])
     edition = Edition.objects.get(dataset=counted.dataset)
