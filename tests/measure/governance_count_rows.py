@@ -119,14 +119,12 @@ class Live:
         from django.test import Client
 
         settings.MYELIN_LIMITS = dict.fromkeys(settings.MYELIN_LIMITS, (10**9, 60))  # an attacker has many addresses and much time
-        settings.ALLOWED_HOSTS = [*settings.ALLOWED_HOSTS, "testserver"]
-        self.path, self.asked, clients = f"/api/v1/datasets/{dataset.slug}/count", 0, []
-        for user in users:
-            clients.append(Client(raise_request_exception=False))
+        self.path, self.asked = f"/api/v1/datasets/{dataset.slug}/count", 0
+        self.clients = [Client(raise_request_exception=False) for _ in users]
+        for client, user in zip(self.clients, users, strict=True):
             if user is not None:
-                clients[-1].force_login(user)
-        self.clients = clients
-        self.turn = itertools.cycle(clients)
+                client.force_login(user)
+        self.turn = itertools.cycle(self.clients)
 
     def ask(self, question: frozenset[str]) -> int | None:
         """The number told. Raises AssertionError where the door refuses: the attacker keeps to what it may ask."""
