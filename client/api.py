@@ -72,6 +72,15 @@ class Registry:
         """Any list of the API as plain rows, every page: datasets, participants, visits, images, studies, requests, notices, audit/lines…"""
         return self.wire.pages(f"/{what}", **query)
 
+    def count_fields(self) -> dict[str, list[str]]:
+        """What people can be counted by: field -> its values."""
+        return {str(row["field"]): list(row["values"]) for row in self.wire.get("/count-fields")["results"]}
+
+    def count(self, dataset: str, where: Iterable[str], *, by: str = "", site: str = "") -> dict[str, Any]:
+        """How many people there are of whom all conditions (`field:value`) hold: `{"conditions", "counts": [{"value", "count"}], "exact", "left"}`."""
+        given = {"where": list(where), **({"by": by} if by else {}), **({"site": site} if site else {})}
+        return dict(self.wire.get(f"/datasets/{dataset}/count", **given))
+
     def create(self, what: str, **data: Any) -> dict[str, Any]:
         """One new thing of a kind that has no method of its own (datasets, sites, users, roles), as the API describes it."""
         return dict(self.wire.post(f"/{what}", data))

@@ -134,6 +134,16 @@ class Command:
         self.out.print(table(rows))
         return 0
 
+    def count(self) -> int:
+        """how many people there are, as field:value conditions say; --fields lists what may be asked"""
+        registry, asked = self.registry(), self.args
+        if asked.fields or not asked.dataset:
+            fields = registry.count_fields()
+            return self.answer(fields, "\n".join(f"{name}: {', '.join(values)}" for name, values in fields.items()))
+        told = registry.count(asked.dataset, asked.where, by=asked.by, site=asked.site)
+        lines = [f"{row['value'] or 'all'}: {'not told' if row['count'] is None else row['count']}" for row in told["counts"]]
+        return self.answer(told, "\n".join(lines))
+
     def map(self) -> int:
         """say how your site's clinical table reads"""
         try:
@@ -283,6 +293,12 @@ def parser() -> argparse.ArgumentParser:
     query.add_argument("filter", nargs="*", type=assignment, help="name=value, such as suffix=FLAIR grade=pass")
     query.add_argument("--dataset")
     query.add_argument("--limit", type=int, default=0)
+    how_many = command("count", Command.count)
+    how_many.add_argument("where", nargs="*", help="field:value, at most three, such as sex:F diagnosis:ms")
+    how_many.add_argument("--dataset")
+    how_many.add_argument("--by", default="", help="one count for each value of this field")
+    how_many.add_argument("--site", default="", help="your own site: its exact numbers")
+    how_many.add_argument("--fields", action="store_true", help="list the fields and their values")
     add_tables(command)
     add_receiving(command)
     return top

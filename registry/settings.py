@@ -82,7 +82,7 @@ INSTALLED_APPS = [
     "registry.subjects",
     "registry.consent",
     "registry.access",
-    *(f"registry.{app}" for app in ("imaging", "clinical", "intake", "releases", "api")),
+    *(f"registry.{app}" for app in ("imaging", "clinical", "counts", "intake", "releases", "api")),
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
@@ -199,6 +199,7 @@ MYELIN_TICK = [
     ("vault", "subjects.actions.finish_forgetting", 600),
     ("consents", "consent.actions.end_by_time", 600),
     ("expiries", "access.actions.expire", 600),
+    ("counts", "counts.actions.tick", 60),
     ("intake", "intake.actions.tick", 60),
     ("releases", "releases.actions.tick", 60),
 ]

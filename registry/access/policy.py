@@ -178,6 +178,11 @@ def participants(asker: Asking, action: str, at: datetime | None = None) -> Quer
     return who.filter(any_of)
 
 
+def countable(dataset: Any, at: datetime | None = None) -> QuerySet[Participant]:
+    """Everybody in a dataset of whom it may be told how many they are (`registry.counts`): they take part, and a consent holds."""
+    return Participant.objects.filter(_valid("standing", at or timezone.now()), dataset=dataset, state="active", standing__facts__isnull=False)
+
+
 def covered(entitlement: Entitlement, at: datetime | None = None, among: list[UUID] | None = None) -> QuerySet[Participant]:
     """Whom this one entitlement covers at this moment (of these people only, where `among` names them): what a package is made from.
 

@@ -11,6 +11,7 @@ from registry.access.models import Entitlement, Request, RequestedParticipant
 from registry.accounts.models import Dataset, Role, User
 from registry.runs import queries as runs
 from registry.runs.models import Mail
+from registry.smallcells import rounded
 
 
 def datasets_of(asker: User, *kinds: str) -> set[str]:
@@ -54,9 +55,9 @@ def summary(request: Request) -> dict[str, Any]:
                 sentences[reason["code"]] = reason["sentence"]
     least = request.dataset.min_count
     return {
-        "asked": blurred(rows.count(), least),
+        "asked": rounded(rows.count(), least),
         "allowed": rows.filter(allowed=True).count() if request.state in ("approved", "closed") else None,
-        "reasons": [{"code": code, "sentence": sentences[code], "count": blurred(n, least)} for code, n in sorted(reasons.items())],
+        "reasons": [{"code": code, "sentence": sentences[code], "count": rounded(n, least)} for code, n in sorted(reasons.items())],
     }
 
 
@@ -64,11 +65,6 @@ def obligations(request: Request) -> list[str]:
     """What the recipient takes upon them with the people allowed: each sentence once."""
     rows = RequestedParticipant.objects.filter(request=request, allowed=True).exclude(obligations=[]).values_list("obligations", flat=True)
     return sorted({sentence for row in rows for sentence in row})
-
-
-def blurred(count: int, least: int) -> int | None:
-    """A count as it may be told: None below `least`, else rounded to five."""
-    return None if count < least else 5 * round(count / 5)
 
 
 def entitlements(asker: User) -> QuerySet[Entitlement]:
@@ -87,3 +83,8 @@ def datasets(asker: User) -> QuerySet[Dataset]:
     if facts.admin:
         return Dataset.objects.all()
     return Dataset.objects.filter(~Q(purpose_level="closed") | Q(pk__in=[role.dataset for role in facts.roles]))
+
+
+def counted(asker: User | None) -> QuerySet[Dataset]:
+    """Datasets whose people anybody may count, signed in or not: all but closed ones, and closed ones in which the asker has a role."""
+    return Dataset.objects.filter(~Q(purpose_level="closed") | Q(pk__in=[role.dataset for role in policy.facts_of_asker(asker).roles]))

@@ -32,6 +32,7 @@ STATUS = {
     "participant_withdrawn": 410,
     "review_gone": 410,
     "not_signed_in": 401,
+    "questions_spent": 429,
     "audit_broken": 503,
 }
 TITLES = {

@@ -11,6 +11,7 @@ from rest_framework.permissions import AllowAny
 from registry.api import account_doors as who
 from registry.api import clinical_doors as clinical
 from registry.api import consent_doors as consent
+from registry.api import counting_doors as counting
 from registry.api import deciding_doors as deciding
 from registry.api import handing_doors as handing
 from registry.api import receiving_doors as receiving
@@ -50,6 +51,8 @@ v1: list[URLPattern] = [
     path("tables", clinical.TablesDoor.as_view()),
     path("datasets/<slug:slug>/clinical", clinical.ClinicalDoor.as_view()),
     path("datasets/<slug:slug>/privacy", clinical.PrivacyDoor.as_view()),
+    path("count-fields", counting.CountFieldsDoor.as_view()),
+    path("datasets/<slug:slug>/count", counting.CountDoor.as_view()),
     path("clinical-records", handing.RecordsDoor.as_view()),
     path("annotations", handing.AnnotationsDoor.as_view()),
     path("uploads", handing.UploadsDoor.as_view()),

@@ -58,6 +58,20 @@ def test_errors_have_a_code_and_a_status(little: Any, desk: Desk, capsys: pytest
     assert "grade" in capsys.readouterr().out
 
 
+def test_counting(little: Any, desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+    desk.remember(little.url, "t")
+    little.answers["/count-fields"] = {"results": [{"field": "sex", "values": ["F", "M", "O"]}]}
+    told = {"conditions": ["diagnosis:ms"], "counts": [{"value": "F", "count": 45}, {"value": "O", "count": None}], "exact": False, "left": 97}
+    little.answers["/datasets/ms/count"] = told
+    assert run(["count", "--fields"]) == 0
+    assert capsys.readouterr().out == "sex: F, M, O\n"
+    assert run(["count", "diagnosis:ms", "--dataset", "ms", "--by", "sex"]) == 0
+    assert capsys.readouterr().out == "F: 45\nO: not told\n"
+    assert run(["--json", "count", "diagnosis:ms", "--dataset", "ms"]) == 0
+    assert json.loads(capsys.readouterr().out) == told
+    assert run(["count", "sex:F", "--dataset", "closed"]) == 1
+
+
 def test_a_remembered_token_is_not_given_to_another_registry(desk: Desk) -> None:
     desk.remember("https://one.example", "myl_one")
     assert desk.login({}) == ("https://one.example", "myl_one")
@@ -89,5 +103,5 @@ def test_the_client_runs_without_django_torch_or_imaging(tmp_path: Path) -> None
         env={**os.environ, "COLUMNS": "100"},
         cwd=Path(__file__).parents[2],
     )
-    for name in ("login", "upload", "status", "query", "request", "download", "verify", "withdraw-ack"):
+    for name in ("login", "upload", "status", "query", "count", "request", "download", "verify", "withdraw-ack"):
         assert name in helped.stdout

@@ -11,14 +11,14 @@ ROOT = Path(__file__).resolve().parents[2]
 
 # room -> the rooms it may import (itself always). Inside the registry the apps are rooms of their own.
 # Single modules at the top of the registry that everything in it stands on: the law, the root of the models, key files, read-only rows.
-LAW = {"registry.rules", "registry.uses", "registry.verdicts"}
+LAW = {"registry.rules", "registry.uses", "registry.verdicts", "registry.smallcells"}
 RULES = LAW | {"registry.facts", "registry.keyfiles", "registry.readonly"}
 FACTS = RULES | {"registry.accounts", "registry.runs", "registry.audit"}
 SUBJECTS = FACTS | {"registry.subjects"}
 CONSENT = SUBJECTS | {"registry.consent"}
 ACCESS = CONSENT | {"registry.access"}
 ASKED = ACCESS | {"registry.imaging", "registry.clinical"}
-ACTS = ASKED | {"registry.intake"}
+ACTS = ASKED | {"registry.intake", "registry.counts"}
 ROOF = ACTS | {"registry.releases"}
 PURE = {"spatial", "deid", "qa", "bidstree", "pipeline"}
 MAY: dict[str, set[str]] = {
@@ -31,6 +31,7 @@ MAY: dict[str, set[str]] = {
     "registry.verdicts": set(),
     "registry.uses": {"registry.verdicts"},
     "registry.rules": {"registry.uses", "registry.verdicts"},
+    "registry.smallcells": set(),
     "registry.facts": set(),
     "registry.keyfiles": {"registry.rules"},
     "registry.readonly": {"registry.rules"},
@@ -45,6 +46,7 @@ MAY: dict[str, set[str]] = {
     "registry.imaging": ACCESS | PURE,
     "registry.clinical": ACCESS | PURE,
     "registry.intake": ASKED | PURE,
+    "registry.counts": ASKED | PURE,
     "registry.releases": ACTS | PURE,
     "registry.api": ROOF | PURE,
     "registry.portal": ROOF | PURE,

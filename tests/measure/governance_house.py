@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 WITHOUT_THE_WAY = (
-    "accounts", "runs", "audit", "subjects", "consent", "access", "imaging", "clinical", "intake", "releases",
+    "accounts", "runs", "audit", "subjects", "consent", "access", "imaging", "clinical", "counts", "intake", "releases",
     "admin", "auth", "sessions", "contenttypes", "django_tasks_database",
 )  # fmt: skip
 

@@ -1,0 +1,49 @@
+"""Who is counted in a dataset at present, what was told of them, and who has asked what."""
+
+from __future__ import annotations
+
+from django.db import models
+
+from registry.accounts.models import Dataset
+from registry.facts import Fact
+
+
+class Edition(Fact):
+    """The people who are counted, until one of them leaves or enough others join: then the next edition begins, drawn anew, and what was told is forgotten.
+
+    `members`: ids of the people counted, in the order of the groups' bits; `left_out`: of those drawn by lot not to be.
+    """
+
+    dataset = models.OneToOneField(Dataset, models.CASCADE, related_name="edition")
+    number = models.PositiveIntegerField(default=0)
+    began_at = models.DateTimeField(null=True)
+    members = models.JSONField(default=list)
+    left_out = models.JSONField(default=list)
+
+
+class Told(models.Model):
+    """The answer to one question in this edition. `people`: the group's bits where the answer is its own; a group that shares another's keeps none."""
+
+    edition = models.ForeignKey(Edition, models.CASCADE, related_name="told")
+    question = models.CharField(max_length=400)
+    people = models.BinaryField(null=True)
+    size = models.PositiveIntegerField(null=True)
+    count = models.PositiveIntegerField(null=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["edition", "question"], name="told_once")]
+        indexes = [models.Index(fields=["edition", "size"])]
+
+
+class Asked(models.Model):
+    """That an institution asked a question of a dataset, in which edition, and on which day for the first time."""
+
+    dataset = models.ForeignKey(Dataset, models.CASCADE, related_name="+")
+    institution = models.CharField(max_length=200)
+    question = models.CharField(max_length=400)
+    edition = models.PositiveIntegerField()
+    day = models.DateField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["dataset", "institution", "edition", "question"], name="asked_once")]
+        indexes = [models.Index(fields=["dataset", "institution", "day"])]

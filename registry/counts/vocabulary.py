@@ -1,0 +1,116 @@
+"""What may be asked: every condition is a field and one of its closed values. Nothing can be negated, and no number can be cut where an asker likes.
+
+Fields: `sex`, `age` (in bands), `diagnosis`, `contrast` (an accepted image shows it), `purpose` (the consent covers it, for a team in the countries of the
+dataset's sites that promises all that can be promised), and `INSTRUMENT.FIELD` for every field of the clinical dictionary that has levels. A person has
+a value if any of their records says it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+
+from registry import rules
+from registry.accounts.models import Dataset
+from registry.clinical import dictionary
+from registry.clinical.models import ClinicalRecord
+from registry.consent import queries as consent
+from registry.imaging.models import Image
+from registry.subjects.models import Participant
+
+CONTRASTS = ("T1w", "T2w", "PDw", "FLAIR", "T2starw", "UNIT1", "MEGRE", "MESE", "dwi", "bold", "asl")
+PURPOSES = tuple(code for code in rules.PURPOSES if code != "DS")  # a disease is not a closed value
+# Names of their own for two fields of the dictionary; and where numbers are cut: band -> from, up to but not including.
+ALIAS = {"age": ("demographics", "age_years"), "diagnosis": ("demographics", "group")}
+BANDS: dict[str, dict[str, tuple[float, float]]] = {
+    "age": {"0-17": (0, 18), "18-29": (18, 30), "30-39": (30, 40), "40-49": (40, 50), "50-59": (50, 60), "60-69": (60, 70), "70-89": (70, 90)},
+    "edss.edss_total": {"0-1.5": (0, 2), "2-3.5": (2, 4), "4-5.5": (4, 6), "6-10": (6, 10.5)},
+    "sdmt.correct": {"0-29": (0, 30), "30-44": (30, 45), "45-59": (45, 60), "60-110": (60, 111)},
+}
+
+
+@dataclass(frozen=True, order=True)
+class Condition:
+    """A field and one of its values."""
+
+    field: str
+    value: str
+
+    def __str__(self) -> str:
+        return f"{self.field}:{self.value}"
+
+
+@lru_cache
+def fields() -> dict[str, tuple[str, ...]]:
+    """Every field that can be asked for, with its values."""
+    found: dict[str, tuple[str, ...]] = {"sex": ("F", "M", "O"), "age": tuple(BANDS["age"]), "contrast": CONTRASTS, "purpose": PURPOSES}
+    for name in dictionary.names():
+        for key, spec in dictionary.instrument(name)["fields"].items():
+            field = next((alias for alias, place in ALIAS.items() if place == (name, key)), f"{name}.{key}")
+            if field in BANDS or spec.get("levels"):
+                found[field] = tuple(BANDS.get(field, spec.get("levels", {})))
+    return found
+
+
+def read(words: Iterable[str]) -> frozenset[Condition]:
+    """Conditions written `field:value`. Raises Invalid for what is none: a negation, a number, a field or value that is not in the list."""
+    found = set()
+    for n, word in enumerate(words):
+        field, _, value = word.partition(":")
+        if value not in fields().get(field, ()):
+            where = [{"field": f"where.{n}", "reason": "is no condition"}]
+            raise rules.Invalid("unknown_condition", "A condition is not one that can be asked.", "Use field:value of GET /count-fields.", errors=where)
+        found.add(Condition(field, value))
+    return frozenset(found)
+
+
+def values(field: str) -> tuple[str, ...]:
+    """The values of a field. Raises Invalid."""
+    if field not in fields():
+        raise rules.Invalid("unknown_condition", "There is no such field to count by.", "Use a field of GET /count-fields.")
+    return fields()[field]
+
+
+def having(dataset: Dataset, condition: Condition) -> set[UUID]:
+    """Ids of the dataset's people for whom the condition holds; whoever they are, and whatever may be told of them."""
+    rows: QuerySet[Any] = READ.get(condition.field, _clinical)(dataset, condition)
+    return set(rows)
+
+
+def _sex(dataset: Dataset, condition: Condition) -> QuerySet[Any]:
+    return Participant.objects.filter(dataset=dataset, sex=condition.value).values_list("pk", flat=True)
+
+
+def _contrast(dataset: Dataset, condition: Condition) -> QuerySet[Any]:
+    rows = Image.objects.filter(visit__participant__dataset=dataset, state=Image.State.ACCEPTED, suffix=condition.value)
+    return rows.order_by().values_list("visit__participant", flat=True)
+
+
+def _purpose(dataset: Dataset, condition: Condition) -> QuerySet[Any]:
+    here = frozenset(dataset.sites.values_list("country", flat=True))
+    purpose = rules.Purpose(condition.value, countries=here, methods=condition.value == "METHODS", promises=frozenset(rules.ALL_PROMISES))
+    today = timezone.now().date()
+    today = timezone.now().date()
+    covered = [row.pk for row, facts in consent.distinct_facts(dataset.pk) if rules.decide(facts, purpose, today).permitted]
+    return Participant.objects.filter(dataset=dataset, standing__facts__in=covered).values_list("pk", flat=True)
+
+
+def _clinical(dataset: Dataset, condition: Condition) -> QuerySet[Any]:
+    name, key = ALIAS.get(condition.field) or condition.field.split(".", 1)
+    place = f"values__{key}"
+    if condition.field in BANDS:
+        low, high = BANDS[condition.field][condition.value]
+        said = Q(**{f"{place}__gte": low, f"{place}__lt": high})
+    else:
+        said = Q(**{place: condition.value})
+    rows = ClinicalRecord.objects.filter(said, visit__participant__dataset=dataset, instrument=name)
+    return rows.order_by().values_list("visit__participant", flat=True)
+
+
+READ = {"sex": _sex, "contrast": _contrast, "purpose": _purpose}
