@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from qa import artifacts, cord, coverage
 from qa.errors import QaError
 from qa.grades import Fact
-from qa.masks import anatomy, grow, lag, spread
-from qa.robust import Tensor, median
+from qa.masks import anatomy, grow, lag, spread, unvarying
+from qa.robust import Tensor
 from qa.scene import Scene, canonical
 from qa.subject import Subject
 
@@ -105,16 +107,37 @@ def _brain_facts(subject: Subject) -> list[Fact]:
     return found
 
 
-CEILING_LEAST = 0.85
-"""Share of the maximum that the median voxel beside the clipped ones has: brightness runs up to a ceiling, and jumps to what somebody wrote."""
+FRAYED, RISING = 0.17, 0.72
+"""What tells a piece that was clipped from one that was written, at its edge: the share of voxels that are at the maximum too (noise frays the edge of what
+reached a ceiling), or the share of the maximum that 95 % of the voxels beside it have (brightness runs up to a ceiling, and jumps to what somebody wrote).
+Either is enough: with little noise nothing frays, and in thick slices of real heads much that is dark lies beside what is clipped.
+
+Seen where 2 to 40 % of the brain was clipped: frayed 0.18 to 0.38 (four real heads, the template's with 3 and 5 % noise); rising 0.80 to 0.90, and 0.73 where
+77 % was (the template's).
+Around boxes, balls and blobs of the maximum where up to 2 % is clipped: frayed 0.00 to 0.14, rising 0.07 to 0.69.
+"""
 
 
 def _ceiling(scene: Scene) -> Tensor:
-    """Voxels at the ceiling of the receiver, a soft thing (`sat_frac`) that is no erasing: at the maximum, and inside the brain beside voxels almost there."""
-    top = float(scene.image.max())
-    at = scene.image >= top
-    beside = grow(at, min(scene.zooms), scene.zooms) & ~at & spread(scene.brain.place, scene.by, scene.shape)
-    return at if bool(beside.any()) and median(scene.image[beside]) >= CEILING_LEAST * top else at & False
+    """Voxels of the brain at the ceiling of the receiver, a soft thing (`sat_frac`) that is no erasing: unvarying pieces of the maximum that were clipped.
+
+    Each piece is judged by its own edge: what was clipped elsewhere says nothing of a region that somebody wrote.
+    """
+    import torch
+    from scipy import ndimage
+
+    place = spread(scene.brain.place, scene.by, scene.shape).cpu().numpy()
+    image = scene.image.cpu().numpy()
+    at = image >= image.max()
+    pieces, _ = ndimage.label(unvarying(scene.image).cpu().numpy() & at & place)
+    soft = np.zeros_like(at)
+    for number in 1 + np.flatnonzero(np.bincount(pieces.ravel())[1:] * math.prod(scene.zooms) / 1000 > ERASED_ML):
+        solid = ndimage.binary_dilation(pieces == number)  # with the neighbours that made it unvarying: at the maximum, all of them
+        edge = ndimage.binary_dilation(solid, np.ones((3, 3, 3))) & ~solid & place
+        below = image[ndimage.binary_dilation(solid) & ~at & place]
+        if at[edge].sum() >= FRAYED * edge.sum() > 0 or (below.size and np.quantile(below, 0.05) >= RISING * image.max()):
+            soft |= solid
+    return torch.from_numpy(soft).to(scene.image.device)
 
 
 def _cord_facts(subject: Subject) -> list[Fact]:

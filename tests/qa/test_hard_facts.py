@@ -9,6 +9,8 @@ from scipy import ndimage
 import qa
 import qa.protocol
 from qa.errors import CODES, QaError
+from qa.examine import subject_of
+from qa.facts import facts_of
 from spatial.volumes import Volume
 
 
@@ -97,6 +99,24 @@ def test_a_clipped_receiver_asks_for_a_look_and_a_region_of_the_maximum_fails(ag
     top = float(clean.data.max())
     report = again(lambda d: d.__setitem__((slice(35, 50), slice(60, 75), slice(75, 88)), top))
     assert "brain_erased" in report["flags"], "written by somebody: nothing lies just below it"
+
+
+@pytest.mark.parametrize("sigma", [2.0, 12.0])
+def test_what_is_clipped_elsewhere_excuses_no_region_of_the_maximum(base, rician, clean_report, sigma):
+    noisy = rician(base.data, sigma, 9)  # 12: 3 % of white matter
+    first = subject_of(Volume(noisy, base.affine), "T1w", placement=clean_report["placement"]).scene
+    inside = noisy[first.brain_native.numpy()]
+
+    def erased(percent, box):
+        data = np.minimum(noisy, np.float32(np.percentile(inside, 100 - percent)))
+        if box:
+            data[20:40, 50:70, 62:82] = data.max()
+        subject = subject_of(Volume(data, base.affine), "T1w", placement=clean_report["placement"])
+        subject.scene._brain = first.brain  # one and the same head
+        return "brain_erased" in [fact.code for fact in facts_of(subject)]
+
+    assert [erased(percent, True) for percent in (0.5, 2)] == [True, True]
+    assert [erased(percent, False) for percent in (2, 5, 20)] == [False, False, False]
 
 
 def test_half_a_head_fails(again):
