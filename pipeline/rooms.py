@@ -103,14 +103,14 @@ def protocol(item: dict[str, Any]) -> dict[str, Any]:
     """Does the image keep to the protocol? item: facts, suffix, profile (data, or null for the usual one), purpose (of its visit, or null)."""
     from qa import protocol as room
 
-    return dict(room.check(item["facts"], item["profile"] or "magnims-2024", suffix=item["suffix"], purpose=item["purpose"]))
+    return dict(room.check(item["facts"], item["profile"] or room.USUAL, suffix=item["suffix"], purpose=item["purpose"]))
 
 
 def visit(item: dict[str, Any]) -> dict[str, Any]:
     """Which contrasts does a visit of that purpose lack? item: images (suffix, body, contrast_agent), purpose, profile."""
     from qa import protocol as room
 
-    return dict(room.visit(item["images"], item["purpose"], item["profile"] or "magnims-2024"))
+    return dict(room.visit(item["images"], item["purpose"], item["profile"] or room.USUAL))
 
 
 def pixels(item: dict[str, Any]) -> list[dict[str, Any]]:

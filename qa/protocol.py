@@ -18,6 +18,9 @@ from qa.errors import refusal
 
 Facts = Mapping[str, Any]
 
+USUAL = "magnims-2024"
+"""The profile of whoever names none."""
+
 
 def profiles() -> list[str]:
     """Names of the profiles that come with qa."""
@@ -83,19 +86,19 @@ def _lists(visits: Any) -> Iterable[list[Any]]:
     return found
 
 
-def rules_of(profile: str | Path | Mapping[str, Any] = "magnims-2024") -> list[str]:
+def rules_of(profile: str | Path | Mapping[str, Any] = USUAL) -> list[str]:
     """The ids of a profile's rules: what a dataset may declare to be criteria of inclusion. Raises QaError `unknown_profile`, `bad_profile`."""
     return [str(rule["id"]) for rule in load(profile)["rule"]]
 
 
-def purposes_of(profile: str | Path | Mapping[str, Any] = "magnims-2024") -> list[str]:
+def purposes_of(profile: str | Path | Mapping[str, Any] = USUAL) -> list[str]:
     """The purposes of a visit that a profile knows. Raises QaError `unknown_profile`, `bad_profile`."""
     return sorted(load(profile).get("visit", {}))
 
 
 def check(
     facts: Facts,
-    profile: str | Path | Mapping[str, Any] = "magnims-2024",
+    profile: str | Path | Mapping[str, Any] = USUAL,
     *,
     suffix: str | None = None,
     body: str | None = None,
@@ -240,7 +243,7 @@ def body_of(facts: Facts) -> str:
     return "optic_nerve" if "ORBIT" in said or "OPTIC" in said else "brain"
 
 
-def visit(images: Iterable[Mapping[str, Any]], purpose: str | None, profile: str | Path | Mapping[str, Any] = "magnims-2024") -> dict[str, Any]:
+def visit(images: Iterable[Mapping[str, Any]], purpose: str | None, profile: str | Path | Mapping[str, Any] = USUAL) -> dict[str, Any]:
     """What a visit lacks: {purpose, verdict, findings[{says, kind, status}]}.
 
     `images`: of each its `suffix`, `body` (default brain) and `contrast_agent` (bool, None unknown). `purpose`: diagnosis | monitoring | pml_safety;

@@ -68,7 +68,7 @@ def lacking(visit: Visit) -> dict[str, Any]:
         {"suffix": suffix, "body": protocol.body_of({"BodyPartExamined": (fields or {}).get("BodyPart")}), "contrast_agent": True if "ce" in entities else None}
         for suffix, entities, fields in living
     ]
-    return protocol.visit(images, visit.purpose or None, visit.participant.dataset.protocol or "magnims-2024")
+    return protocol.visit(images, visit.purpose or None, visit.participant.dataset.protocol or protocol.USUAL)
 
 
 def drawn(kind: str, image: Image) -> list[int]:
