@@ -46,6 +46,14 @@ REFUSALS: dict[str, tuple[str, str]] = {
         "Tell the maintainers the kind and place named in the report; the result was withheld.",
     ),
     "own_output_altered": ("The file was made by this de-identification before and changed since.", "Hand in the original scan instead."),
+    "orbits_need_stewards": (
+        "A series made of the orbits is decided on by two stewards of a registry; a desk gives it to nobody.",
+        "Leave orbits out of the policy, or hand the series in at a registry.",
+    ),
+    "bad_face_policy": (
+        "The policy about faces is none.",
+        "Give a name of a-z, 0-9 and -, exempt (a list of bold, cbv, dwi, sbref) and orbits (withheld or restricted), and nothing else.",
+    ),
     "no_identity": ("The file carries no usable patient identifier.", "Bind the study to a registered participant, or refuse it."),
     "identity_conflict": (
         "Files under one patient identifier contradict each other about sex, birth date or name.",

@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from deid import faces, facezones, render, second
+from deid import facepolicy, faces, facezones, render, second
+from deid.errors import DeidError
 from deid.facefill import NOISE, PROFILES
 from deid.placing import BACKENDS, HeadImage
 from deid.verdicts import Defaced
@@ -33,7 +34,7 @@ def main(argv: Sequence[str]) -> int:
     try:
         before = volumes.load(options.input)
         found = _deface(options, before)
-    except SpatialError as error:
+    except (SpatialError, DeidError) as error:
         found = Defaced(None, None, "withheld", error.code, error.reason, {}, error.advice)
     if found.volume is not None and (found.verdict != "review" or options.reviewed):
         volumes.save(found.volume, options.output, like=options.input)
@@ -79,6 +80,7 @@ def _deface(options: argparse.Namespace, volume: Volume) -> Defaced:
         second_opinion=options.second_opinion,
         backend=options.backend,
         labels={"image": labels},
+        policy=facepolicy.read(options.policy) if options.policy else facepolicy.FacePolicy(),
     )["image"]
 
 
@@ -101,6 +103,9 @@ def _options() -> argparse.ArgumentParser:
     )
     parser.add_argument("--backend", choices=BACKENDS, default=BACKENDS[0], help="pydeface: where FSL is installed")
     parser.add_argument("--labels", type=Path, action="append", default=[], metavar="MASK", help="labels on IN's grid; one inside the zone refuses the volume")
+    parser.add_argument(
+        "--policy", type=Path, metavar="P.json", help='what may pass where no face could be looked for: {"name": "trial-7", "exempt": ["bold"]}'
+    )
     parser.add_argument("--reviewed", action="store_true", help="write OUT although a person has to look: somebody did")
     parser.add_argument("--report", type=Path, metavar="R.json")
     parser.add_argument("--render", type=Path, metavar="PNG", help="the surface before and after; it shows the face")

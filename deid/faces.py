@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from deid import facefill, facezones, headfit, proof, second, surface
 from deid import render as rendering
+from deid.facepolicy import FacePolicy
 from deid.placing import HeadImage, Place, places
 from deid.verdicts import REASONS, Defaced, Mask, Verdict, told, withheld
 from spatial import register, templates
@@ -42,7 +43,7 @@ def deface_visit(
     profile: str = facezones.DEFAULT,
     device: str = "cpu",
     seed: int = 0,
-    exempt: frozenset[str] = frozenset(),
+    policy: FacePolicy = FacePolicy(),  # noqa: B008 - frozen
     second_opinion: bool = False,
     backend: str = "torch",
     labels: Mapping[str, Sequence[NDArray[Any]]] | None = None,
@@ -50,13 +51,13 @@ def deface_visit(
     """Deface all volumes of one visit of one person; every key gets a verdict.
 
     `profile`: a zone of `deid.facezones`, with `-noise` behind it where it is to be filled with noise (`deid.facefill`).
-    `exempt`: BIDS suffixes that the dataset's policy lets pass where no face could be looked for. `second_opinion`: ask the second engine about every volume
-    that was laid on the template by itself. `backend`: `torch`, or `pydeface` where FSL is installed. `labels`: for a key, masks on its grid of which no label
+    `policy`: what the dataset exempts, and what becomes of orbits. `second_opinion`: ask the second engine about every volume that was laid on the template by
+    itself. `backend`: `torch`, or `pydeface` where FSL is installed. `labels`: for a key, masks on its grid of which no label
     may lie in the zone. Raises KeyError for an unknown profile, SpatialError `no_device`, `no_template`; what is wrong with a volume, and an engine that was
     asked for and is not there or gives up (`no_second_engine`, `no_fsl`, `fsl_failed`), are its verdict, never an exception.
     """
     asked_for = Asked(profile, seed)
-    verdicts = {name: early for name, image in volumes.items() if (early := _early(image)) is not None}
+    verdicts = {name: early for name, image in volumes.items() if (early := _early(image, policy)) is not None}
     for name, image in volumes.items():  # a spine is looked at as a neck before a head is sought in it
         if image.region == "spine" and name not in verdicts:
             neck = _without_head(image, asked_for, (labels or {}).get(name, ()))
@@ -73,13 +74,13 @@ def deface_visit(
         if place is None:
             verdicts[name] = _without_head(volumes[name], asked_for, (labels or {}).get(name, ()))
             continue
-        restricted = _unseen(volumes[name], place)
+        restricted = _unseen(volumes[name], place, policy)
         word = proof.beside(name, found, asked) if second_opinion else None
         verdicts[name] = restricted or _apply(volumes[name], place, asked_for, word, (labels or {}).get(name, ()))
     for name, place in found.items():
         if place is not None and place.how == "same_grid" and place.reference is not None:
             verdicts[name] = _with_its_twin(verdicts[name], verdicts[place.reference])
-    return {name: _exempted(verdicts[name], image, exempt) for name, image in volumes.items()}
+    return {name: _exempted(verdicts[name], image, policy) for name, image in volumes.items()}
 
 
 def render(volume: Volume) -> bytes:
@@ -93,7 +94,7 @@ def labels_in_zone(zone: Mask, labels: NDArray[Any]) -> list[int]:
     return sorted({int(np.ceil(value)) for value in np.unique(inside) if value != 0})
 
 
-def _early(image: HeadImage) -> Defaced | None:
+def _early(image: HeadImage, policy: FacePolicy) -> Defaced | None:
     """What can be said before looking for a head."""
     data = image.volume.data
     if data.dtype.kind not in "iufb" or data.ndim not in (3, 4):
@@ -105,16 +106,22 @@ def _early(image: HeadImage) -> Defaced | None:
     if min(image.volume.shape[:3]) < FEWEST_SLICES and not (image.region == "spine" and _is_slim(image.volume)):
         return withheld("too_few_slices", slices=min(image.volume.shape[:3]))
     if image.region == "orbit":
-        return told(None, None, "orbit_restricted", "orbit_restricted", {"by": "header"})
+        return _orbit(image, policy, {"by": "header"})
     return None
 
 
-def _unseen(image: HeadImage, place: Place) -> Defaced | None:
+def _orbit(image: HeadImage, policy: FacePolicy, measures: dict[str, Any]) -> Defaced:
+    """A series made of the orbits: whole where the dataset's policy lets two people decide on it, else nothing of it."""
+    measures |= {"policy": policy.name} if policy.orbits else {}
+    return told(image.volume if policy.orbits else None, None, "orbit_restricted", "orbit_restricted", measures)
+
+
+def _unseen(image: HeadImage, place: Place, policy: FacePolicy) -> Defaced | None:
     """The verdict of a view that is never cut: the orbits and little else, or nothing near a face."""
     view = headfit.view(image.volume, place.matrix)
     measures = {"aligned_to": place.how, "reference": place.reference, **view.as_json()}
     if view.orbital:
-        return told(None, None, "orbit_restricted", "orbit_restricted", {"by": "geometry", **measures})
+        return _orbit(image, policy, {"by": "geometry", **measures})
     if place.how == "header":
         return told(image.volume, None, "no_face", "no_face_in_view", measures)
     return None
@@ -270,9 +277,9 @@ def _neck(image: HeadImage, zone: Mask, asked: Asked, labels: Sequence[NDArray[A
     return told(done, zone, "defaced", "ok", measures)
 
 
-def _exempted(found: Defaced, image: HeadImage, exempt: frozenset[str]) -> Defaced:
-    if found.verdict == "withheld" and found.code in ("no_head_found", "too_few_slices") and image.suffix in exempt:
-        return told(image.volume, None, "exempt", "exempt_by_policy", {"instead_of": found.code, **found.measures})
+def _exempted(found: Defaced, image: HeadImage, policy: FacePolicy) -> Defaced:
+    if found.verdict == "withheld" and found.code in ("no_head_found", "too_few_slices") and image.suffix in policy.exempt:
+        return told(image.volume, None, "exempt", "exempt_by_policy", {"instead_of": found.code, "policy": policy.name, **found.measures})
     return found
 
 

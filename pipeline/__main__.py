@@ -56,16 +56,19 @@ def convert(arguments: list[str]) -> int:
     parser.add_argument("--key", type=Path, required=True, metavar="FILE", help="the secret key file (make one: python -m deid new-key FILE)")
     parser.add_argument("--site", default="local", metavar="NAME", help="equal patient numbers of two sites are two people (default: local)")
     parser.add_argument("--names", type=Path, metavar="FILE", help="write file number -> input path here, for your eyes; never inside OUT")
+    parser.add_argument("--agreed", type=Path, metavar="FILE", help="what the study agreed on about its protocol and about faces (JSON, pipeline/agreed.py)")
     common(parser)
     options = parser.parse_args(arguments)
+    from pipeline import agreed
     from pipeline.standalone import Request, Usage, run
     from pipeline.workspace import Taken
 
-    request = Request(options.input, options.out, options.key, options.site, options.jobs, options.device, options.names)
     try:
+        told = agreed.read(options.agreed) if options.agreed else {}
+        request = Request(options.input, options.out, options.key, options.site, options.jobs, options.device, options.names, told)
         with Bar() as bar:
             outcome = run(request, bar.show)
-    except Usage as error:
+    except (Usage, agreed.NotAgreed) as error:
         parser.error(str(error))
     except Taken:
         parser.error("Another run works on the same OUT. Wait for it, or choose another OUT.")

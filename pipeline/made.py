@@ -242,20 +242,28 @@ def deface_item(work: Work, images: dict[str, Image], out: Path) -> dict[str, An
         | {"region": REGIONS.get(str(one.series.facts.get("BodyPartExamined")), "")}
         for key, one in images.items()
     }
-    return {"images": rows, "profile": work.order.deface, "device": work.order.device, "out": str(out), "steward": work.steward}
+    return {
+        "images": rows,
+        "profile": work.order.deface,
+        "device": work.order.device,
+        "out": str(out),
+        "steward": work.steward,
+        "faces": dict(work.order.faces),
+    }
 
 
 def defaced(work: Work, image: Image, row: dict[str, Any]) -> None:
     """Go on with what defacing made, or withhold the image.
 
-    A doubt (`review`) goes on where a steward will look at the pictures, with its reasons in `deface.review`; where nobody will, it is withheld. Orbits are
-    withheld until there is a release that may hold them.
+    A doubt (`review`) goes on where a steward will look at the pictures, with its reasons in `deface.review`; where nobody will, it is withheld. So do orbits,
+    where the dataset's policy lets people decide on them.
     """
-    passes = ("defaced", "no_face", "exempt", *(["review"] if work.steward else []))
+    passes = ("defaced", "no_face", "exempt", *(["review", "orbit_restricted"] if work.steward else []))
     word = row["verdict"] if row["verdict"] in passes else "withheld"
     image.deface = row["measures"] | {"verdict": word, "code": row["code"] or "ok", "reason": row["reason"]}
     image.pictures = {name: row[name] for name in ("before", "after") if row[name]}
     if row["nifti"] is None or word == "withheld":
+        image.deface["verdict"] = "withheld"
         work.withhold(image, verdict(row["code"] or "image_withheld", row["reason"], row["advice"]))
         return
     image.whole = str(image.nifti) if row["zone"] else None

@@ -36,7 +36,8 @@ class Order:
     """One order. `keys`: paths of the key files; `files`: number -> SHA-256 of the files of the study (kind "study" only);
     `said`: number -> what whoever ordered knows of a NIfTI file or of one beside it (annotation, contrast, body, session, beside, rater, labels);
     `corrections`: fingerprint of a protocol -> what a person decided about it (`bidstree.corrections`);
-    `protocol`: profile (a dataset's own, as data), inclusion (ids of rules that fail a scan which breaks them), purposes (label of a visit -> purpose)."""
+    `protocol`: profile (a dataset's own, as data), inclusion (ids of rules that fail a scan which breaks them), purposes (label of a visit -> purpose);
+    `faces`: what the dataset agreed on about them (`deid.facepolicy`)."""
 
     run: str
     attempt: int
@@ -56,6 +57,7 @@ class Order:
     said: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
     corrections: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     protocol: Mapping[str, Any] = field(default_factory=dict)
+    faces: Mapping[str, Any] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """The order as JSON; `parse` reads it back."""
@@ -65,7 +67,7 @@ class Order:
             value |= {"study": self.study, "session": self.session, "participant": {"code": self.participant, "label": self.label}}
             value["files"] = [{"n": n, "sha256": digest, **self.said.get(n, {})} for n, digest in self.files]
             value |= {"corrections": {mark: dict(row) for mark, row in self.corrections.items()}} if self.corrections else {}
-            value |= {"protocol": dict(self.protocol)} if self.protocol else {}
+            value |= {name: dict(told) for name, told in (("protocol", self.protocol), ("faces", self.faces)) if told}
         return value
 
 
@@ -76,6 +78,12 @@ def schema(name: str = "order") -> Draft202012Validator:
     return Draft202012Validator(json.loads(text))
 
 
+def part(name: str) -> Draft202012Validator:
+    """The validator of one property of an order."""
+    whole = json.loads(Path(__file__).with_name("order.schema.json").read_text(encoding="utf-8"))
+    return Draft202012Validator(whole["properties"][name])
+
+
 def parse(value: Any) -> Order:
     """The order that a JSON value stands for. Raises BadOrder."""
     for error in schema().iter_errors(value):
@@ -83,7 +91,7 @@ def parse(value: Any) -> Order:
     person = value.get("participant", {})
     plain = {
         name: value[name]
-        for name in ("run", "attempt", "kind", "site", "keys", "profile", "deface", "device", "jobs", "study", "session", "corrections", "protocol")
+        for name in ("run", "attempt", "kind", "site", "keys", "profile", "deface", "device", "jobs", "study", "session", "corrections", "protocol", "faces")
         if name in value
     }
     files = tuple((row["n"], row["sha256"]) for row in value.get("files", ()))

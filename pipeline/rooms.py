@@ -254,7 +254,7 @@ def deface(item: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
     Gives key -> verdict, code, reason, measures, nifti (the file to go on with, or null), zone, before and after (pictures).
     """
-    from deid import faces
+    from deid import facepolicy, faces
     from spatial.errors import SpatialError
     from spatial.volumes import load
 
@@ -265,7 +265,11 @@ def deface(item: dict[str, Any]) -> dict[str, dict[str, Any]]:
             volumes[key] = faces.HeadImage(load(Path(image["nifti"])), image["suffix"], image["datatype"], image["region"])
         except SpatialError as error:
             found[key] = nothing(error.code, error.reason, error.advice)
-    done = faces.deface_visit(volumes, profile=item["profile"], device=item["device"], second_opinion=True) if volumes else {}
+    done = (
+        faces.deface_visit(volumes, profile=item["profile"], device=item["device"], second_opinion=True, policy=facepolicy.parse(item["faces"]))
+        if volumes
+        else {}
+    )
     for n, (key, one) in enumerate(sorted(done.items())):
         if item["steward"] and one.code == "no_head_found" and small_crop(volumes[key]):
             one = replace(one, verdict="review", volume=volumes[key].volume, measures={**one.measures, "review": [one.code]})

@@ -19,7 +19,7 @@ import queue
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,8 @@ class Usage(ValueError):
 
 @dataclass(frozen=True)
 class Request:
-    """What the command line asks: `source` in, `out` out, `key` file, `site` (part of who a person is), `names`: where number -> path is written."""
+    """What the command line asks: `source` in, `out` out, `key` file, `site` (part of who a person is), `names`: where number -> path is written,
+    `agreed`: protocol and policy about faces (`pipeline.agreed`)."""
 
     source: Path
     out: Path
@@ -62,6 +63,7 @@ class Request:
     jobs: int = 1
     device: str = "cpu"
     names: Path | None = None
+    agreed: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def work(self) -> Path:
@@ -70,7 +72,7 @@ class Request:
 
     def order(self) -> Order:
         """The order to sort the input."""
-        return Order("standalone", 1, "sort", self.source, self.site, {"file": str(self.key)}, device=self.device, jobs=self.jobs)
+        return Order("standalone", 1, "sort", self.source, self.site, {"file": str(self.key)}, device=self.device, jobs=self.jobs, **self.agreed)
 
 
 def settle(request: Request) -> Request:

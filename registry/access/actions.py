@@ -81,6 +81,18 @@ def agree_protocol(actor: User | str, dataset: Dataset, protocol: Mapping[str, o
     return dataset
 
 
+def agree_faces(actor: User | str, dataset: Dataset, agreed: Mapping[str, object]) -> Dataset:
+    """A policy about faces (`deid.facepolicy`; empty: nothing is exempt, orbits are withheld), for studies still to come. Raises Denied, Invalid."""
+    if isinstance(actor, User):
+        policy.require_in(actor, "decide", dataset)
+    dataset.faces = dict(agreed)
+    accounts.agreed(dataset)
+    with transaction.atomic():
+        dataset.save(update_fields=["faces"])
+        audit.write(actor, "dataset.faces", dataset, dataset=dataset, faces=dataset.faces)
+    return dataset
+
+
 def publish_agreement(actor: User | str, dataset: Dataset, text: str) -> Agreement:
     """The next version of a dataset's agreement: who has not signed it signs before their next entitlement. Raises Denied, Invalid."""
     if isinstance(actor, User):

@@ -13,6 +13,8 @@ from django.db import IntegrityError, transaction
 from django.db.models import Model
 from django.utils import timezone
 
+from deid import facepolicy
+from deid.errors import DeidError
 from qa.errors import QaError
 from qa.protocol import rules_of
 from registry.accounts import keys
@@ -73,7 +75,11 @@ def add_dataset(slug: str, name: str, sites: Iterable[Site] = (), agreement: str
 
 
 def agreed(dataset: Dataset) -> None:
-    """Whether the dataset's profile is one, and its criteria of inclusion are rules of it. Raises Invalid."""
+    """Whether the dataset's profile is one, its criteria of inclusion are rules of it, and its policy about faces is one. Raises Invalid."""
+    try:
+        facepolicy.parse(dataset.faces)
+    except DeidError as error:
+        raise Invalid(error.code, error.reason, error.advice, [{"field": "faces", "reason": error.reason}]) from None
     try:
         rules = rules_of(dataset.protocol) if dataset.protocol else rules_of()
     except QaError as error:

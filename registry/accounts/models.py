@@ -92,6 +92,7 @@ class Dataset(Fact):
     terms = models.TextField(blank=True)
     protocol = models.JSONField(default=dict, blank=True, help_text="a protocol profile of its own, as qa/profiles/*.toml; empty: magnims-2024")
     inclusion = models.JSONField(default=list, blank=True, help_text="ids of the profile's rules that a scan must not break")
+    faces = models.JSONField(default=dict, blank=True, help_text="the policy about faces (deid.facepolicy); empty: nothing is exempt, orbits are withheld")
 
     class Meta:
         constraints = [

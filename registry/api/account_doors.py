@@ -183,6 +183,20 @@ class ProtocolDoor(Door):
         return Response(account_shapes.DatasetShape(actions.agree_protocol(self.asker, dataset, **self.body(account_shapes.NewProtocol))).data)
 
 
+class FacesDoor(Door):
+    scopes = {"POST": "decide", "DELETE": "decide"}
+
+    @told(account_shapes.DatasetShape, request=account_shapes.FacesPolicy, summary="Agree on a policy about faces", tags=["administration"])
+    def post(self, request: Request, slug: str) -> Response:
+        dataset = find(queries.datasets(self.asker), slug=slug)
+        return Response(account_shapes.DatasetShape(actions.agree_faces(self.asker, dataset, self.body(account_shapes.FacesPolicy))).data)
+
+    @told(account_shapes.DatasetShape, summary="End the policy about faces: nothing is exempt", tags=["administration"])
+    def delete(self, request: Request, slug: str) -> Response:
+        dataset = find(queries.datasets(self.asker), slug=slug)
+        return Response(account_shapes.DatasetShape(actions.agree_faces(self.asker, dataset, {})).data)
+
+
 class UsersDoor(Door):
     scopes = {"POST": "admin"}
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from rest_framework import serializers as s
 
+from deid.facepolicy import EXEMPTIBLE
 from registry.api.shapes import Shape, Strict, words
 
 
@@ -89,6 +90,7 @@ class DatasetShape(Shape):
     retention_days = s.IntegerField()
     protocol = s.JSONField()
     inclusion = words()
+    faces = s.JSONField()
     sites = s.SerializerMethodField()
 
     def get_sites(self, dataset: Any) -> list[str]:
@@ -98,6 +100,12 @@ class DatasetShape(Shape):
 class NewProtocol(Strict):
     protocol = s.DictField(default=dict, help_text="a protocol profile of its own, as data (docs/reference/quality.md); empty: magnims-2024")
     inclusion = s.ListField(child=s.CharField(max_length=64), default=list, max_length=200, help_text="rules of the profile that a scan must not break")
+
+
+class FacesPolicy(Strict):
+    name = s.RegexField(r"^[a-z0-9][a-z0-9-]{0,63}$", help_text="every volume that passes by the policy names it")
+    exempt = s.ListField(child=s.ChoiceField(list(EXEMPTIBLE)), default=list, max_length=4, help_text="suffixes that pass where no face could be looked for")
+    orbits = s.ChoiceField(["withheld", "restricted"], default="withheld", help_text="restricted: two people decide on series made of the orbits")
 
 
 class NewDataset(NewProtocol):

@@ -32,6 +32,7 @@ v1: list[URLPattern] = [
     path("datasets", who.DatasetsDoor.as_view()),
     path("datasets/<slug:slug>", who.DatasetDoor.as_view()),
     path("datasets/<slug:slug>/protocol", who.ProtocolDoor.as_view()),
+    path("datasets/<slug:slug>/faces", who.FacesDoor.as_view()),
     path("users", who.UsersDoor.as_view()),
     path("roles", who.RolesDoor.as_view()),
     path("roles/<uuid:pk>", who.RoleDoor.as_view()),

@@ -168,6 +168,7 @@ def order_study(run: Run) -> dict[str, Any]:
         "files": [{"n": row.n, "sha256": row.sha256} | _said(row, files) for row in files],
         **({"corrections": corrections} if corrections else {}),
         **({"protocol": agreed} if (agreed := _agreed(study.participant)) else {}),
+        **({"faces": study.participant.dataset.faces} if study.participant.dataset.faces else {}),
     }
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from deid import facecommand, facefill, faces, facezones, flirt, headfit, proof, second
+from deid.facepolicy import FacePolicy
 from deid.faces import HeadImage
 from deid.placing import Place
 from spatial import affines, pyramid, register, templates, volumes
@@ -209,6 +210,8 @@ def test_an_orbit_series_of_a_visit_is_never_cut(head: Volume, monkeypatch: pyte
     assert (found["orbits"].verdict, found["orbits"].volume, found["orbits"].zone) == ("orbit_restricted", None, None)
     named = faces.deface_visit({"a": HeadImage(head, region="orbit")})["a"]
     assert (named.verdict, named.volume) == ("orbit_restricted", None)
+    allowed = faces.deface_visit({"a": HeadImage(head, region="orbit")}, policy=FacePolicy("optic-nerve", orbits=True))["a"]
+    assert (allowed.verdict, allowed.volume, allowed.measures["policy"]) == ("orbit_restricted", head, "optic-nerve"), "for two people to decide on"
 
 
 def test_all_parts_of_an_mp2rage_and_a_phase_go_with_the_part_that_shows_a_head(head: Volume, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,12 +7,13 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
 import pytest
 
-from deid import faces, facezones, headfit, second, surface
+from deid import facepolicy, faces, facezones, headfit, second, surface
 from deid.faces import HeadImage
 from deid.placing import Place
 from spatial import affines, templates, volumes
@@ -219,8 +220,8 @@ def test_the_top_of_a_head_has_no_face_and_stays_whole(visit: Visit) -> None:
 def test_a_policy_may_exempt_what_it_names_and_nothing_else(visit: Visit) -> None:
     flat = Volume(np.arange(1200, dtype=np.int16).reshape(20, 20, 3), affines.scaling(4))
     images = {"b": HeadImage(flat, "bold", "func"), "t": HeadImage(flat, "T1w")}
-    found = faces.deface_visit(images, exempt=frozenset({"bold"}))
-    assert (found["b"].verdict, found["b"].code) == ("exempt", "exempt_by_policy")
+    found = faces.deface_visit(images, policy=facepolicy.parse({"name": "trial-7", "exempt": ["bold"]}))
+    assert (found["b"].verdict, found["b"].code, found["b"].measures["policy"]) == ("exempt", "exempt_by_policy", "trial-7")
     assert found["t"].verdict == "withheld"
     assert faces.deface_visit(images)["b"].verdict == "withheld", "by default nothing is exempt"
 
@@ -283,6 +284,24 @@ def test_the_command_writes_a_defaced_file_and_a_report_or_nothing(visit: Visit,
     volumes.save(block("ball"), tmp_path / "ball.nii.gz")
     assert faces.main([str(tmp_path / "ball.nii.gz"), str(tmp_path / "no.nii.gz")]) == 1
     assert not (tmp_path / "no.nii.gz").exists()
+
+
+def test_the_command_keeps_to_a_policy_that_is_one(tmp_path: Path) -> None:
+    volumes.save(Volume(np.arange(1200, dtype=np.int16).reshape(20, 20, 3), affines.scaling(4)), tmp_path / "in.nii.gz")
+    words = [str(tmp_path / "in.nii.gz"), str(tmp_path / "out.nii.gz"), "--suffix", "bold", "--datatype", "func", "--report", str(tmp_path / "r.json")]
+    cases: list[tuple[Any, str]] = [
+        ({"name": "trial-7", "exempt": ["T1w"]}, "bad_face_policy"),
+        ({"exempt": ["bold"]}, "bad_face_policy"),
+        ([], "bad_face_policy"),
+        ({"name": "trial-7", "orbits": "restricted"}, "orbits_need_stewards"),
+        ({"name": "trial-7", "exempt": ["dwi"]}, "too_few_slices"),
+        ({"name": "trial-7", "exempt": ["bold"]}, "exempt_by_policy"),
+    ]
+    for policy, code in cases:
+        (tmp_path / "p.json").write_text(json.dumps(policy))
+        passed = faces.main([*words, "--policy", str(tmp_path / "p.json")]) == 0
+        assert (json.loads((tmp_path / "r.json").read_text())["code"], passed) == (code, code == "exempt_by_policy")
+        assert (tmp_path / "out.nii.gz").exists() == passed
 
 
 @pytest.mark.needs("shared-data")

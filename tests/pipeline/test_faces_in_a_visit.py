@@ -65,6 +65,8 @@ class Study(SimpleNamespace):
         (said("review", "engines_apart", review=["engines_apart"]), True, "review", None),
         (said("review", "engines_apart", review=["engines_apart"]), False, "withheld", "engines_apart"),
         (said("orbit_restricted", "orbit_restricted", None), True, "withheld", "orbit_restricted"),
+        (said("orbit_restricted", "orbit_restricted"), True, "orbit_restricted", None),
+        (said("orbit_restricted", "orbit_restricted"), False, "withheld", "orbit_restricted"),
         (said("withheld", "no_head_found", None), True, "withheld", "no_head_found"),
     ],
 )
@@ -77,9 +79,10 @@ def test_a_doubt_goes_on_only_where_somebody_will_look(tmp_path: Path, row: dict
 
 
 def test_the_header_says_which_part_of_the_body_it_is(tmp_path: Path) -> None:
-    order = SimpleNamespace(deface="face", device="cpu")
+    order = SimpleNamespace(deface="face", device="cpu", faces={"name": "trial-7"})
     row = made.deface_item(SimpleNamespace(order=order, steward=True), {"k": image(tmp_path)}, tmp_path / "out")  # type: ignore[arg-type]
     assert row["images"]["k"]["region"] == "orbit"
+    assert row["faces"] == {"name": "trial-7"}
 
 
 @pytest.mark.parametrize(("at", "hit"), [((5, 5, 3), {"0001/01": [4]}), ((15, 15, 8), {})])
