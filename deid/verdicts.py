@@ -51,6 +51,7 @@ REASONS: dict[str, tuple[str, str]] = {
     "second_engine_failed": ("The second engine found no place for the head.", LOOK),
     "second_frame_not_empty": ("Where the second engine puts the face, something of it is left.", LOOK),
     "place_uncertain": ("From other starts the alignment ended elsewhere.", LOOK),
+    "little_face_in_view": ("Little of the face is in view, so that where it lies cannot be told well.", LOOK),
     "frames_moved": ("The head moved between the frames, and one zone was removed from all of them.", LOOK),
     "odd_size": ("The head is of an unusual size or shape, or little of it is in view.", LOOK),
     "odd_amount": ("More or less was removed than a face of this head's size holds.", LOOK),

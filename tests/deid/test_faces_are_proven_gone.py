@@ -137,6 +137,23 @@ def test_an_alignment_that_did_not_come_back_is_looked_at_unless_the_second_engi
     assert not proof.uncertain(placed(head, TRUE, spread=1.0), None)
 
 
+def slab(volume: Volume, *, first: int = 0, last: int | None = None) -> Volume:
+    """Some of its axial slices."""
+    return Volume(volume.data[:, :, first:last], volume.affine @ affines.translation((0, 0, first)))
+
+
+IN_PART = [(0, 4.0, "again", False), (12, 2.0, "alone", False), (12, 4.0, "alone", True), (12, 2.0, "again", True), (26, 0.5, "alone", True)]
+
+
+@pytest.mark.parametrize(("first", "apart", "asked", "doubt"), IN_PART)
+def test_where_little_of_a_face_is_in_view_agreement_says_little(head: Volume, word: second.Opinion, first: int, apart: float, asked: str, doubt: bool) -> None:
+    part = slab(head, first=first)
+    zone, done = cut(part, TRUE)
+    told = second.Opinion(word.matrix, apart, asked, word.engine)
+    shown = proof.prove(HeadImage(part), placed(part, TRUE), zone, done, "face", told, False, 1.0)
+    assert ("little_face_in_view" in shown.doubts) is doubt, shown.measures["face_in_view"]
+
+
 def test_too_little_and_too_much_are_doubted(head: Volume) -> None:
     zone, done = cut(head, TRUE)
     right = proof.prove(HeadImage(head), placed(head, TRUE), zone, done, "face", None, False, None)

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from peers import NotRun, Peer, python_of
 from table import ROOT, Result
 
-from deid import second
+from deid import facezones, proof, second
 from spatial import affines, templates
 from spatial.errors import SpatialError
 from spatial.register import DOUBTFUL_MM
@@ -145,8 +145,8 @@ def doubted(line: dict[str, Any]) -> bool:
 
 @cache
 def flags(depth: str) -> dict[str, bool]:
-    """For each case whether the product sends it to a person, by registration alone: no place; the second engine disagrees, alone and asked again; or it agrees
-    only when asked again and our own runs disagree (`deid.second`, `deid.proof.uncertain`)."""
+    """For each case whether the product sends it to a person, by registration alone: no place; the second engine disagrees, alone and asked again; it agrees
+    only when asked again and our own runs disagree; or so little is in view that agreement says little (`deid.second`, `deid.proof`)."""
     lines = [line for line in scored(depth) if line["engine"] == "ours"]
     alone = answers("simpleitk", wanted(depth))
     return {line["case"]: _sent(line, alone.get(line["case"], {}).get("matrix")) for line in lines}
@@ -156,10 +156,17 @@ def _sent(line: dict[str, Any], alone: list[list[float]] | None) -> bool:
     if line["matrix"] is None:
         return True
     ours = np.array(line["matrix"])
-    if alone is not None and between(box_at(ours), box_at(np.array(alone))) <= second.APART_MM:
-        return False
+    place, _, number = line["case"].partition(":")
+    volume = case(place, int(number)).volume
+    if proof.face_share(volume, ours, facezones.DEFAULT) < proof.LEAST_OF_FACE:
+        return True
+    whole = proof.in_view(volume, ours, templates.face_box()).mean() >= proof.WHOLE_BOX
+    if whole and alone is not None and between(box_at(ours), box_at(np.array(alone))) <= second.APART_MM:
+        return False  # a cheaper engine of the same family has said so
     said = _second(line["case"], ours)
-    return said is None or not said["agrees"] or (said["asked"] != "alone" and doubted(line))
+    if said is None or not said["agrees"] or (said["asked"] != "alone" and doubted(line)):
+        return True
+    return not whole and (said["asked"] != "alone" or said["apart"] > proof.APART_IN_PART_MM)
 
 
 def _second(name: str, ours: Matrix) -> dict[str, Any] | None:
