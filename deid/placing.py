@@ -33,12 +33,13 @@ COMPUTED = frozenset({"UNIT1", "fieldmap"})
 @dataclass(frozen=True)
 class HeadImage:
     """One volume of a visit with its BIDS suffix (T1w, FLAIR, dwi, ...) and datatype (anat, dwi, ...); `region`: `orbit` or
-    `spine` where its header says so."""
+    `spine` where its header says so; `frame`: its FrameOfReferenceUID (or what stands for it): equal ones share the scanner's coordinates."""
 
     volume: Volume
     suffix: str = "T1w"
     datatype: str = "anat"
     region: str = ""
+    frame: str = ""
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def places(images: Mapping[str, HeadImage], device: str, seed: int, backend: str
         place = _twin(images[name], images, out)
         known = out[reference] if reference is not None else None
         if place is None and reference is not None and known is not None:
-            place = _beside(images[name], reference, images[reference], known, device, seed) or _by_header(images[name], reference, known)
+            place = _beside(images[name], reference, images[reference], known, device, seed) or _by_header(images[name], reference, images[reference], known)
         if place is None and not is_phase(images[name]):
             place = _alone(images[name], device, seed, backend)
         out[name] = place
@@ -169,8 +170,11 @@ def _beside(image: HeadImage, name: str, reference: HeadImage, known: Place, dev
     return None
 
 
-def _by_header(image: HeadImage, name: str, known: Place) -> Place | None:
-    """Where the shared scanner frame puts a view that shows too little to be aligned: the orbits, or what lies far from any face."""
+def _by_header(image: HeadImage, name: str, reference: HeadImage, known: Place) -> Place | None:
+    """Where the shared scanner frame puts a view that shows too little to be aligned: the orbits, or what lies far from any face. Only where both
+    headers name one frame of reference: somebody who got up in between lies elsewhere (DICOM PS3.3 C.7.4.1)."""
+    if not image.frame or image.frame != reference.frame:
+        return None
     view = headfit.view(image.volume, known.matrix)
     if view.orbital or view.clear_of_face:
         fit = replace(known.fit, nmi=float("nan"), overlap=float("nan"))

@@ -36,9 +36,9 @@ LEAST_AMOUNT, MOST_AMOUNT = 0.5, 1.6
 # Sizes: real heads as they are 0.86 to 1.03, children of one year about 1.25 (head circumference 46 cm against 57). A wide band: shape is asked by `headfit`.
 USUAL_SMALLEST, USUAL_LARGEST, LEAST_IN_VIEW = 0.72, 1.25, 0.5
 # A head of which a slab shows little can be laid in many ways that fit the slab alike, and both engines may agree on one: of 78 slabs of 13 real heads 7 were
-# over 5 mm off with the engines agreeing. 3 of them had less than 0.27 of the face in view; the others fewer than 0.7 of the box's corners, and engines over
-# 3 mm apart or brought together only by a hint (2026-11-29).
-LEAST_OF_FACE, WHOLE_BOX, APART_IN_PART_MM = 0.3, 0.7, 3.0
+# over 5 mm off with the engines agreeing. 3 of them had less than 0.26 of the face in view; 2 had fewer than 0.4 of the box's corners, and engines over 4 mm
+# apart or brought together only by a hint; the other 2 were 5.8 and 5.9 mm off by the box, and 2.3 and 3.6 mm by what was in view (2026-11-29).
+LEAST_OF_FACE, LEAST_OF_BOX, APART_IN_PART_MM = 0.27, 0.4, 4.0
 MOST_MOVED_MM = 5.0  # as far as two engines may be apart
 # Where so much of the face's surface is known to have moved back, what still looks like eyes lies behind them: thick slices and made heads can look so.
 SURELY_MOVED = 0.97
@@ -147,8 +147,8 @@ def uncertain(place: Place, word: second.Opinion | str | None) -> bool:
 
 
 def unsure_in_part(volume: Volume, place: Place, word: second.Opinion | str | None) -> bool:
-    """Whether much of the face's box lies outside the picture, and the second engine did not find nearly the same place by itself."""
-    if not isinstance(word, second.Opinion) or in_view(volume, place.matrix, templates.face_box()).mean() >= WHOLE_BOX:
+    """Whether most of the face's box lies outside the picture, and the second engine did not find nearly the same place by itself."""
+    if not isinstance(word, second.Opinion) or in_view(volume, place.matrix, templates.face_box()).mean() >= LEAST_OF_BOX:
         return False
     return word.asked != "alone" or word.apart_mm > APART_IN_PART_MM
 
@@ -161,7 +161,12 @@ def in_view(volume: Volume, matrix: Matrix, points: NDArray[np.float64]) -> Mask
 
 def face_share(volume: Volume, matrix: Matrix, profile: str) -> float:
     """Share of the tissue of the template's face that lies in the picture."""
-    return float(in_view(volume, matrix, _face_points(profile)[1]).mean())
+    return float(in_view(volume, matrix, face_points(profile)).mean())
+
+
+def face_points(profile: str) -> NDArray[np.float64]:
+    """World points of the template (n, 3), mm, evenly spread over the tissue of its face."""
+    return _face_points(profile)[1]
 
 
 def odd_size(place: Place) -> bool:

@@ -137,17 +137,20 @@ def test_an_alignment_that_did_not_come_back_is_looked_at_unless_the_second_engi
     assert not proof.uncertain(placed(head, TRUE, spread=1.0), None)
 
 
-def slab(volume: Volume, *, first: int = 0, last: int | None = None) -> Volume:
-    """Some of its axial slices."""
-    return Volume(volume.data[:, :, first:last], volume.affine @ affines.translation((0, 0, first)))
+def slab(volume: Volume, x: int, z: int) -> Volume:
+    """What lies to the right of one slice and above another."""
+    return Volume(volume.data[x:, :, z:], volume.affine @ affines.translation((x, 0, z)))
 
 
-IN_PART = [(0, 4.0, "again", False), (12, 2.0, "alone", False), (12, 4.0, "alone", True), (12, 2.0, "again", True), (26, 0.5, "alone", True)]
+# Share of the face in view, and of the corners of its box: all of both; 0.65 and a quarter; 0.17 and three eighths.
+IN_PART = [(0, 0, 4.8, "again", False), (20, 8, 2.0, "alone", False), (20, 8, 4.8, "alone", True), (20, 8, 2.0, "again", True), (0, 28, 0.5, "alone", True)]
 
 
-@pytest.mark.parametrize(("first", "apart", "asked", "doubt"), IN_PART)
-def test_where_little_of_a_face_is_in_view_agreement_says_little(head: Volume, word: second.Opinion, first: int, apart: float, asked: str, doubt: bool) -> None:
-    part = slab(head, first=first)
+@pytest.mark.parametrize(("x", "z", "apart", "asked", "doubt"), IN_PART)
+def test_where_little_of_a_face_is_in_view_agreement_says_little(
+    head: Volume, word: second.Opinion, x: int, z: int, apart: float, asked: str, doubt: bool
+) -> None:
+    part = slab(head, x, z)
     zone, done = cut(part, TRUE)
     told = second.Opinion(word.matrix, apart, asked, word.engine)
     shown = proof.prove(HeadImage(part), placed(part, TRUE), zone, done, "face", told, False, 1.0)
@@ -222,7 +225,7 @@ def test_an_orbit_series_of_a_visit_is_never_cut(head: Volume, monkeypatch: pyte
     monkeypatch.setattr(placing, "_alone", lambda image, device, seed, backend: placed(image.volume, TRUE))
     monkeypatch.setattr(placing, "_beside", lambda *rest: None)  # a view this small is hard to align; its header is enough to tell it apart
     orbits = seen(grid((80, 36, 70), 2.0, (88, 192, 97)))
-    found = faces.deface_visit({"t1": HeadImage(head), "orbits": HeadImage(orbits, "T2w")})
+    found = faces.deface_visit({"t1": HeadImage(head, frame="1.2"), "orbits": HeadImage(orbits, "T2w", frame="1.2")})
     assert found["t1"].verdict == "defaced"
     assert (found["orbits"].verdict, found["orbits"].volume, found["orbits"].zone) == ("orbit_restricted", None, None)
     named = faces.deface_visit({"a": HeadImage(head, region="orbit")})["a"]
@@ -258,7 +261,10 @@ def test_a_view_far_from_any_face_is_passed_whole_by_geometry(head: Volume, monk
     monkeypatch.setattr(placing, "_alone", lambda image, device, seed, backend: placed(image.volume, TRUE) if image.volume is head else None)
     monkeypatch.setattr(placing, "_beside", lambda *rest: None)
     away, near = (seen(grid((20, 12, 10), 4.0, (88, 45, top))) for top in (184, 60))
-    found = faces.deface_visit({"t1": HeadImage(head), "crown": HeadImage(away, "SWI"), "low": HeadImage(near, "SWI")})
+    images = {"t1": HeadImage(head, frame="1.2"), "crown": HeadImage(away, "SWI", frame="1.2"), "low": HeadImage(near, "SWI", frame="1.2")}
+    images |= {"later": HeadImage(away, "SWI", frame="1.3"), "untold": HeadImage(away, "SWI")}
+    found = faces.deface_visit(images)
+    assert found["later"].verdict == found["untold"].verdict == "withheld", "who got up in between lies elsewhere"
     assert (found["crown"].verdict, found["crown"].measures["aligned_to"]) == ("no_face", "header")
     np.testing.assert_array_equal(found["crown"].volume.data, away.data)
     assert (found["low"].verdict, found["low"].code) == ("withheld", "no_head_found"), "too near to be believed by its header alone"

@@ -50,6 +50,7 @@ def test_what_research_needs_is_kept(planted, clean, tmp_path):
     assert data.private_block(0x0019, "SIEMENS MR HEADER")[0x0C].value == 1000
     assert data.PixelData == pydicom.dcmread(tmp_path / "in.dcm").PixelData
     assert done.facts["EchoTime"] == 2.98 and done.facts["SeriesDescription"] == "T1 mprage for"
+    assert done.facts["FrameOfReferenceUID"] == data.FrameOfReferenceUID != pydicom.dcmread(tmp_path / "in.dcm").FrameOfReferenceUID, "the replacement"
 
 
 def test_the_file_says_what_was_done(mr, saved, clean):

@@ -21,7 +21,7 @@ SHAPE = (20, 20, 10)
 def image(folder: Path) -> Image:
     return Image(
         "0001/01",
-        Series("1.2", 1, folder, facts={"BodyPartExamined": "ORBIT"}),
+        Series("1.2", 1, folder, facts={"BodyPartExamined": "ORBIT", "FrameOfReferenceUID": "1.2.3"}),
         [1],
         folder / "a.nii.gz",
         {},
@@ -81,7 +81,7 @@ def test_a_doubt_goes_on_only_where_somebody_will_look(tmp_path: Path, row: dict
 def test_the_header_says_which_part_of_the_body_it_is(tmp_path: Path) -> None:
     order = SimpleNamespace(deface="face", device="cpu", faces={"name": "trial-7"})
     row = made.deface_item(SimpleNamespace(order=order, steward=True), {"k": image(tmp_path)}, tmp_path / "out")  # type: ignore[arg-type]
-    assert row["images"]["k"]["region"] == "orbit"
+    assert (row["images"]["k"]["region"], row["images"]["k"]["frame"]) == ("orbit", "1.2.3")
     assert row["faces"] == {"name": "trial-7"}
 
 
