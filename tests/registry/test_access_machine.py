@@ -29,7 +29,7 @@ def test_every_state_role_and_command_is_as_the_table_says(scene: Any) -> None:
 def test_a_wrong_cell_would_be_found(scene: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """An act that asks for nobody's role tells at once."""
     monkeypatch.setattr(machine, "require", lambda command, state, roles: None)
-    assert request_table.outcome(scene, "in_review", "researcher", "reject") == "rejected"
+    assert request_table.outcomes(scene, "in_review", ["researcher"], ["reject"]) == {("researcher", "reject"): "rejected"}
     assert request_table.expected("in_review", {"researcher"}, "reject") == {"no_role"}
 
 
