@@ -190,7 +190,7 @@ def test_images_of_the_orbits_are_accepted_by_two_and_given_in_a_restricted_view
     desk = door(right.user)
     usual = names(packed(desk, str(right.pk), carried), key)
     assert any(name.endswith("T1w.nii.gz") for name in usual) and not any("T2w" in name for name in usual)
-    assert [row["bids"].rsplit("_")[-1] for row in desk.get("/images")["results"]] == ["T1w.nii.gz"]
+    assert [row["bids_path"].rsplit("_")[-1] for row in desk.get("/images")["results"]] == ["T1w.nii.gz"]
     request = ask(desk, house.dataset, key, view="orbits")["id"]
     steward.post(f"/requests/{request}/decide", {"verdict": "approve"}, 409, "needs_two_people")
     told = {"dataset": house.dataset.slug, "act": "restricted_approval", "object": f"request:{request}", "reason": "Sound."}
