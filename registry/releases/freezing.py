@@ -21,11 +21,12 @@ from django.db.models import F, QuerySet
 from django.utils import timezone
 
 from bidstree import check
+from registry.access import filekinds
 from registry.accounts.models import Dataset
 from registry.clinical.models import ClinicalRecord
 from registry.consent import queries as consent
 from registry.imaging import store
-from registry.imaging.models import Image, StoredFile
+from registry.imaging.models import ORBIT, Image, StoredFile
 from registry.releases import tree, whole
 from registry.releases.models import Release, ReleaseFile, ReleaseParticipant
 from registry.releases.sealing import canonical
@@ -109,19 +110,33 @@ def _stored(release: Release, person: Participant, file: StoredFile) -> ReleaseF
     return ReleaseFile(release=release, participant=person, image_id=file.image_id, path=file.path, sha256=file.sha256, bytes=file.bytes)
 
 
-def entries(release: Release, only: QuerySet[Participant] | Iterable[Any] | None = None) -> list[Entry]:
-    """The tree of a release as it can be rebuilt today, or of some of its people: tombstones are not in it. Raises store.Corrupt when facts are gone."""
+def entries(release: Release, only: QuerySet[Participant] | Iterable[Any] | None = None, kinds: frozenset[str] = frozenset(filekinds.KINDS)) -> list[Entry]:
+    """The tree of a release as it can be rebuilt today, or of some of its people, or of some kinds of file: tombstones are not in it. Tables name no file
+    that is not in it. Raises store.Corrupt when facts are gone.
+    """
     people = release.people.filter(tombstone=False).select_related("participant__dataset").order_by("label")
     if only is not None:
         people = people.filter(participant__in=only)
     told = {row.participant_id: (row.participant, tree.read_facts(row.participant, row.facts_sha256)) for row in people}
+    files = list(release.files.filter(tombstone=False, participant__in=list(told)).order_by("path"))
+    if narrowed := kinds != filekinds.KINDS.keys():
+        files, told = _of_kinds(files, told, kinds)
     texts = {entry.path: entry for person, facts in told.values() for entry in tree.personal(person, facts)}
     found: list[Entry] = []
-    for row in release.files.filter(tombstone=False, participant__in=list(told)).order_by("path"):
+    for row in files:
         made = texts.get(row.path)
         found.append(made or Entry(row.path, told[row.participant_id][0], row.sha256, row.bytes))
+    found += texts.values() if narrowed else ()
     found += tree.shared(release.manifest, [facts for _, facts in told.values()], tree.derivatives_in(entry.path for entry in found))
     return sorted(found, key=lambda entry: entry.path)
+
+
+def _of_kinds(files: list[ReleaseFile], told: dict[Any, Any], kinds: frozenset[str]) -> tuple[list[ReleaseFile], dict[Any, Any]]:
+    """The images' files of some kinds, and the facts of their people as if there were no others: the tables are made from those."""
+    orbits = set(Image.objects.filter(pk__in={row.image_id for row in files if row.image_id}, deface_verdict=ORBIT).values_list("pk", flat=True))
+    left = [row for row in files if row.image_id and filekinds.of(row.path, orbit=row.image_id in orbits) in kinds]
+    here = {row.path for row in left}
+    return left, {pk: (person, tree.only(facts, here, clinical="clinical" in kinds, quality="quality" in kinds)) for pk, (person, facts) in told.items()}
 
 
 def digest(files: Iterable[tuple[str, str, int]]) -> str:

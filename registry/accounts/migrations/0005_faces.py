@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("accounts", "0002_protocol")]
+    dependencies = [("accounts", "0003_levels_votes_and_material_agreements")]
     operations = [
         migrations.AddField(
             model_name="dataset",
