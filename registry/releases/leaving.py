@@ -68,7 +68,7 @@ def released(withdrawal: Withdrawal, beat: Beat) -> dict[str, Any]:
         if making is None:
             if newest is None or not newest.people.filter(participant=withdrawal.participant).exists():
                 return {"release": None}
-            if not freezing.may_be_in(dataset):
+            if not freezing.may_be_in(dataset).exists():
                 return {"release": None, "nobody_left": True}
             making = freezing.open_release(dataset, "system:worker", "A participant has left.")
     freezing.assemble(making, beat)
