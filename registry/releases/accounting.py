@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from deid.surface import version as surface_version
 from pipeline.outcome import versions as tools
 from qa.examine import VERSION as QA
 from registry.clinical import dictionary
@@ -36,7 +35,7 @@ def versions(images: Iterable[Image]) -> dict[str, Any]:
         for name, said in _made_by(image.provenance).items():
             found.setdefault(name, Counter())[str(said)] += 1
     made = {name: dict(sorted(counts.items())) for name, counts in sorted(found.items())}
-    return {"images": made, "now": {"dictionary": dictionary.version(), "quality": QA, "surface": surface_version, "software": tools()}}
+    return {"images": made, "now": {"dictionary": dictionary.version(), "quality": QA, "software": tools()}}
 
 
 def _made_by(provenance: Mapping[str, Any]) -> dict[str, Any]:
@@ -47,7 +46,7 @@ def _made_by(provenance: Mapping[str, Any]) -> dict[str, Any]:
         "deface_profile": deface.get("profile"),
         "surface_thresholds": (deface.get("surface") or {}).get("version"),
         "quality_definitions": quality.get("qa_version"),
-        "quality_norm": quality.get("norm_key"),
+        "quality_norm": quality.get("norm"),
         "protocol": " ".join(str(protocol[name]) for name in ("profile", "version") if protocol.get(name)),
         **{f"software_{name}": text for name, text in (provenance.get("versions") or {}).items()},
     }

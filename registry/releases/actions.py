@@ -26,7 +26,7 @@ from registry.audit import actions as audit
 from registry.consent import queries as consent
 from registry.imaging import store
 from registry.imaging.models import StoredFile
-from registry.releases import freezing, leaving, packing
+from registry.releases import freezing, gathering, leaving, packing
 from registry.releases.models import Notice, Package, PackageParticipant, Release, ReleaseFile, ReleaseParticipant, Withdrawal
 from registry.rules import Conflict, Denied, Invalid
 from registry.runs import actions as runs
@@ -41,17 +41,32 @@ Beat = Callable[[], None]
 # --- releases --------------------------------------------------------------------------------------------------------------------------------------
 
 
-def freeze(actor: User, dataset: Dataset, changes: str = "") -> Release:
-    """Begin release n+1 of a dataset: a run puts it together, and another has it validated. Raises Denied, Conflict."""
+def freeze(actor: User, dataset: Dataset, changes: str = "", part: str = "") -> Release:
+    """Begin release n+1 of a dataset: a run puts it together, and another has it validated. `part`: of the version, to be moved at least.
+
+    Raises Denied, Conflict. Where a class in its tables is smaller than the dataset's k the run needs the agreement of two people (`dry_run` says to what).
+    """
     policy.require_in(actor, "freeze", dataset)
     with transaction.atomic():
-        if not freezing.may_be_in(dataset).exists():
+        if not gathering.may_be_in(dataset).exists():
             raise Conflict("nothing_to_release", "No accepted image of anybody whose consent holds is in this dataset.", "Accept images first.")
-        release = freezing.open_release(dataset, actor.email, changes)
+        release = freezing.open_release(dataset, actor.email, changes, part)
         release.run_id = runs.enqueue("freeze", subject_id=release.pk, dataset_id=dataset.pk).pk
         release.save(update_fields=["run_id"])
         audit.write(actor, "release.freeze", f"release:{release.pk}", dataset=dataset, number=release.number)
     return release
+
+
+def dry_run(actor: User, dataset: Dataset, changes: str = "", part: str = "") -> dict[str, Any]:
+    """What a release made at this moment would be: version, numbers, account; nothing is written. `object`: what two people agree to below k. Raises Denied."""
+    policy.require_in(actor, "freeze", dataset)
+    last = Release.objects.filter(dataset=dataset).order_by("-number").first()
+    release = Release(dataset=dataset, number=last.number + 1 if last else 1, changes=changes, part=part, created_by=actor.email)
+    planned = freezing.plan(release, lambda: None)
+    privacy = planned.account["privacy"]
+    told = {"version": release.version, "participants": len(planned.people), "files": len(planned.files), "account": planned.account}
+    audit.write(actor, "release.dry_run", f"dataset:{dataset.slug}", dataset=dataset)
+    return told | {"needs_two_people": privacy["below_k"], "object": freezing.tables_of(dataset, privacy["sha256"])}
 
 
 def work_freeze(run: Run, beat: Beat) -> dict[str, Any]:
