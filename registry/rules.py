@@ -43,6 +43,9 @@ __all__ = [
     "ask", "decide", "deny", "ended", "holds", "narrower", "no_looser", "permit", "weigh",
 ]  # fmt: skip
 
+LEVELS = ("open", "registered", "controlled", "restricted", "remote_only", "closed")  # each gives less than the one before
+BY_RULE = frozenset({"open", "registered"})  # levels at which the rule alone decides on a request
+
 # --- asker, action, participant ------------------------------------------------------------------------------------------------------------------
 
 
@@ -59,7 +62,8 @@ class Role:
 class Grant:
     """An entitlement of the asker: through which request, for which purpose, from when until when.
 
-    `moved`: the asker's country is none that the request named, so what a steward settled by hand was another question.
+    `moved`: the asker's country is none that the request named, so what a steward settled by hand was another question. `level` is the one that holds now
+    (`LEVELS`), `decided` the one at which it was granted; `view`: it is for some kinds of file only.
     """
 
     request: str
@@ -69,9 +73,16 @@ class Grant:
     ends: datetime
     revoked: bool = False
     moved: bool = False
+    level: str = "controlled"
+    decided: str = "controlled"
+    view: bool = False
 
     def alive(self, at: datetime) -> bool:
         return not self.revoked and self.starts <= at < self.ends
+
+    def shut(self, action: str) -> Reason | None:
+        """Why the level forbids this action to it, or None."""
+        return shut_by_level(self.level, self.decided, self.view, action)
 
 
 @dataclass(frozen=True)
@@ -145,10 +156,10 @@ def may(asker: Asker, action: str, subject: Subject, at: datetime) -> Answer:
             return weigh([permit(f"as_{role.kind}", f"The asker is {role.kind} here.")])
     if not rule.by_grant:
         return weigh([deny("no_role", "The asker has no role here that allows this.")])
-    return _by_grant(asker, subject, at)
+    return _by_grant(asker, action, subject, at)
 
 
-def _by_grant(asker: Asker, subject: Subject, at: datetime) -> Answer:
+def _by_grant(asker: Asker, action: str, subject: Subject, at: datetime) -> Answer:
     """The best answer of all living grants: one that permits is enough, and otherwise the reasons of all are shown."""
     if subject.closed:
         return weigh([deny("dataset_closed", "This dataset is closed: it is given to nobody.")])
@@ -156,11 +167,26 @@ def _by_grant(asker: Asker, subject: Subject, at: datetime) -> Answer:
     for grant in asker.grants:
         if grant.dataset != subject.dataset or not grant.alive(at):
             continue
-        answer = through(grant, subject, at)
+        shut = grant.shut(action)
+        answer = weigh([shut]) if shut else through(grant, subject, at)
         if answer.permitted:
             return answer
         reasons += answer.reasons
     return weigh([*reasons, deny("no_grant", "No living entitlement of the asker covers this participant.")])
+
+
+def shut_by_level(level: str, decided: str, view: bool, action: str) -> Reason | None:
+    """Why the level that holds now forbids this action to what was granted at `decided`, whoever the participant is, or None. Unknown ones forbid."""
+    now, then = (LEVELS.index(one) if one in LEVELS else len(LEVELS) for one in (level, decided))
+    if level == "closed" or now == len(LEVELS):
+        return deny("dataset_closed", "This dataset is closed: it is given to nobody.")
+    if now > then or then == len(LEVELS):
+        return deny("level_raised", "This is given out more strictly than when the request was granted; ask for it anew.")
+    if level == "remote_only" and action == "download":
+        return deny("remote_only", "These data can be seen and counted here, and are not packaged: they may not leave the registry.")
+    if view and action != "download":
+        return deny("view_only_packaged", "The request is for some kinds of file, which come as a package; looking around here would show the others.")
+    return None
 
 
 def through(grant: Grant, subject: Subject, at: datetime) -> Answer:

@@ -2,28 +2,45 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from django.conf import settings
 from django.db import models
 from django.utils import timezone
 
-from registry.accounts.models import COUNTRY, Agreement, Dataset
+from registry.access import machine
+from registry.accounts.models import COUNTRY, SLUG, Agreement, Dataset, Level
 from registry.consent.models import ConsentFact
 from registry.facts import Fact
 from registry.subjects.models import Participant
 
+STATES = sorted(machine.STATES)
 
-class RequestState(models.TextChoices):
-    DRAFT = "draft", "being written"
-    SUBMITTED = "submitted", "waits for a steward"
-    APPROVED = "approved", "granted to those who sign"
-    REJECTED = "rejected", "refused"
-    CLOSED = "closed", "over"
+
+class View(Fact):
+    """A named set of kinds of file (`registry.access.filekinds`) of a dataset, with a level of its own. It is not changed: another is made beside it."""
+
+    dataset = models.ForeignKey(Dataset, models.PROTECT, related_name="views")
+    name = models.CharField(max_length=40, validators=[SLUG])
+    title = models.CharField(max_length=200)
+    kinds = models.JSONField(default=list)
+    level = models.CharField(max_length=12, choices=Level.choices)
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["created_at"]
+        constraints = [
+            models.UniqueConstraint(fields=["dataset", "name"], name="one_view_of_a_name"),
+            models.CheckConstraint(condition=models.Q(level__in=Level.values), name="view_level_known"),
+        ]
 
 
 class Request(Fact):
     """A researcher asks a dataset for participants, for one purpose. `purpose` is a DUO permission shorthand or NMDS's counterpart METHODS.
 
     What it is for is said by flags of their own, as `rules.Purpose` has them. `recipient_key` is the age public key to which packages are encrypted.
+    Its life is `registry.access.machine`. `view` None: all usual kinds of file. `decided_level` is the level at which it was granted: a stricter one since
+    asks for a new request.
     """
 
     dataset = models.ForeignKey(Dataset, models.PROTECT, related_name="requests")
@@ -47,23 +64,83 @@ class Request(Fact):
     months = models.PositiveSmallIntegerField(default=12)
     promises = models.JSONField(default=list, blank=True)
     recipient_key = models.CharField(max_length=120, blank=True)
-    state = models.CharField(max_length=10, choices=RequestState.choices, default=RequestState.DRAFT)
+    view = models.ForeignKey(View, models.PROTECT, null=True, blank=True, related_name="requests")
+    decided_level = models.CharField(max_length=12, blank=True)
+    state = models.CharField(max_length=30, choices=sorted(machine.STATES.items()), default="draft")
     submitted_at = models.DateTimeField(null=True, blank=True)
     decided_at = models.DateTimeField(null=True, blank=True)
     decided_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+")
     reason = models.TextField(blank=True)
+    attestation = models.TextField(blank=True)
+    attested_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         ordering = ["-created_at"]
         constraints = [
-            models.CheckConstraint(condition=models.Q(state__in=RequestState.values), name="request_state_known"),
+            models.CheckConstraint(condition=models.Q(state__in=STATES), name="request_state_known"),
             models.CheckConstraint(condition=models.Q(months__range=(1, 60)), name="request_1_to_60_months"),
+            # What was decided has a time and a person, or a level at which the rule alone decides.
             models.CheckConstraint(
-                condition=~models.Q(state__in=["approved", "rejected"]) | models.Q(decided_by__isnull=False, decided_at__isnull=False),
+                condition=~models.Q(state__in=sorted({*machine.DECIDED, "rejected"}))
+                | models.Q(decided_by__isnull=False, decided_at__isnull=False)
+                | (models.Q(decided_at__isnull=False, decided_level__in=["open", "registered"]) & ~models.Q(state="rejected")),
                 name="a_decision_has_a_decider",
             ),
+            models.CheckConstraint(condition=~models.Q(state="closed") | models.Q(attested_at__isnull=False), name="closed_is_attested"),
             # Nobody decides on their own request.
             models.CheckConstraint(condition=models.Q(decided_by__isnull=True) | ~models.Q(decided_by=models.F("requester")), name="no_self_approval"),
+        ]
+
+    @property
+    def level(self) -> str:
+        """The level that holds now: of the view, or of the dataset where none is named; a closed dataset closes its views."""
+        return self.view.level if self.view is not None and self.dataset.purpose_level != Level.CLOSED else self.dataset.purpose_level
+
+
+class Member(Fact):
+    """Another person of a request's team, the country of their institution, and the key to which their packages are encrypted."""
+
+    request = models.ForeignKey(Request, models.CASCADE, related_name="members")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="memberships")
+    country = models.CharField(max_length=2, validators=[COUNTRY])
+    recipient_key = models.CharField(max_length=120, blank=True)
+    dropped_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["created_at"]
+        constraints = [models.UniqueConstraint(fields=["request", "user"], condition=models.Q(dropped_at__isnull=True), name="one_living_membership")]
+
+
+class Vote(Fact):
+    """What one person voted on a request as it was handed in; `at` is when they last said so."""
+
+    request = models.ForeignKey(Request, models.CASCADE, related_name="votes")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="votes")
+    yes = models.BooleanField()
+    reason = models.TextField(blank=True)
+    at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["at"]
+        constraints = [models.UniqueConstraint(fields=["request", "user"], name="one_vote_each")]
+
+
+class Renewal(Fact):
+    """A report on what was done with the data, by which more time is asked for, and when it was accepted."""
+
+    request = models.ForeignKey(Request, models.CASCADE, related_name="renewals")
+    done = models.TextField()
+    publications = models.TextField(blank=True)
+    incidents = models.TextField(blank=True)
+    months = models.PositiveSmallIntegerField(default=12)
+    accepted_at = models.DateTimeField(null=True, blank=True)
+    accepted_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+")
+
+    class Meta:
+        ordering = ["created_at"]
+        constraints = [
+            models.UniqueConstraint(fields=["request"], condition=models.Q(accepted_at__isnull=True), name="one_open_report"),
+            models.CheckConstraint(condition=models.Q(months__range=(1, 60)), name="renewal_1_to_60_months"),
         ]
 
 
@@ -102,13 +179,17 @@ class Signature(Fact):
 
 
 class Entitlement(Fact):
-    """The right of one person to what one request was granted, from `starts` until `ends`, unless revoked."""
+    """The right of one person to what one request was granted, from `starts` until `ends`, unless revoked.
+
+    `resign_by`: when a material new version of the agreement must have been signed (None: it need not).
+    """
 
     request = models.ForeignKey(Request, models.PROTECT, related_name="entitlements")
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="entitlements")
     dataset = models.ForeignKey(Dataset, models.PROTECT, related_name="entitlements")
     starts = models.DateTimeField()
     ends = models.DateTimeField()
+    resign_by = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
     revoked_why = models.CharField(max_length=200, blank=True)
     reminded_days = models.PositiveSmallIntegerField(default=365)  # of the reminders at 30, 14 and 7 days, the last that was sent
@@ -120,8 +201,29 @@ class Entitlement(Fact):
         ]
 
     @property
+    def stopped(self) -> tuple[str, str] | None:
+        """Why it gives nothing whatever the time, as (code, reason), or None."""
+        if self.revoked_at is not None:
+            return "entitlement_revoked", "This entitlement was revoked."
+        if self.request.state == "suspended":
+            return "entitlement_suspended", "This entitlement is suspended until a steward has decided."
+        return None if self.request.state in machine.GIVES else ("entitlement_ended", "This entitlement has come to its end, or has not begun.")
+
+    @property
+    def last(self) -> datetime:
+        """The moment from which it gives nothing: its end, or before that the day by which a new agreement must be signed."""
+        return min(self.ends, self.resign_by) if self.resign_by else self.ends
+
+    def over(self, at: datetime) -> tuple[str, str] | None:
+        """Why it gives nothing at this moment, as (code, reason), or None."""
+        if self.stopped is None and self.resign_by and self.resign_by <= at < self.ends:
+            return "agreement_unsigned", "The agreement has a new version, which must be signed first."
+        in_time = self.starts <= at < self.ends
+        return self.stopped or (None if in_time else ("entitlement_ended", "This entitlement has come to its end, or has not begun."))
+
+    @property
     def alive(self) -> bool:
-        return self.revoked_at is None and self.starts <= timezone.now() < self.ends
+        return self.over(timezone.now()) is None
 
 
 class DangerousAct(Fact):

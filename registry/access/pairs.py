@@ -24,6 +24,7 @@ ACTS: Mapping[str, str] = {
     "release_below_k": "freeze",
     "key_export": "decide",
     "bulk_approval": "decide",
+    "restricted_approval": "decide",
     "deletion": "decide",
     "orbit_release": "decide",
 }

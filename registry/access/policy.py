@@ -12,11 +12,11 @@ from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
-from django.db.models import F, Model, Q, QuerySet
+from django.db.models import F, Model, Prefetch, Q, QuerySet
 from django.utils import timezone
 
 from registry import rules
-from registry.access.models import Entitlement, Request, RequestedParticipant
+from registry.access.models import Entitlement, Member, Request, RequestedParticipant
 from registry.accounts import queries as accounts
 from registry.accounts.models import Level, User
 from registry.consent import diseases
@@ -42,7 +42,7 @@ def facts_of_asker(asker: Any) -> rules.Asker:
     if fresh is None or not fresh.is_active:
         return rules.Asker(user=str(asker.pk), active=False)
     roles = frozenset(rules.Role(role.kind, str(role.dataset_id), str(role.site_id) if role.site_id else None) for role in accounts.living_roles(fresh))
-    entitlements = Entitlement.objects.filter(user=fresh, revoked_at__isnull=True).select_related("request__requester")
+    entitlements = whole(Entitlement.objects.filter(user=fresh, revoked_at__isnull=True))
     return rules.Asker(str(fresh.pk), active=True, admin=fresh.is_superuser, roles=roles, grants=tuple(grant_of(one) for one in entitlements))
 
 
@@ -50,25 +50,47 @@ FLAGS = ("commercial", "non_profit", "ai_training", "genetic", "clinical_care", 
 
 
 def purpose_of(request: Request) -> rules.Purpose:
-    """The purpose that a request states. Countries: those said of the team, and the one that the requester's account names at this moment."""
+    """The purpose that a request states. Countries: those said of the team, and those that its people's accounts name at this moment."""
     known = diseases.ancestors()
     return rules.Purpose(
         code=request.purpose,
         diseases=tuple(rules.Disease(disease, known.get(disease, frozenset())) for disease in request.diseases),
-        countries=frozenset({request.country, request.requester.country, *request.team_countries} - {""}),
+        countries=frozenset({*_said(request), request.requester.country, *(member.user.country for member in _team(request))} - {""}),
         methods=request.methods or request.purpose == "METHODS",
         promises=frozenset(request.promises),
         **{name: getattr(request, name) for name in FLAGS},
     )
 
 
+def _team(request: Request) -> list[Member]:
+    """The other living members of a team, from what `whole` fetched beforehand where it did."""
+    return [member for member in request.members.all() if member.dropped_at is None]
+
+
+def _said(request: Request) -> set[str]:
+    """The countries that the request names."""
+    return {request.country, *request.team_countries, *(member.country for member in _team(request))}
+
+
+def whole(entitlements: QuerySet[Entitlement]) -> QuerySet[Entitlement]:
+    """Entitlements with all that `grant_of` looks at, in two queries."""
+    members = Prefetch("request__members", Member.objects.select_related("user"))
+    return entitlements.select_related("request__requester", "request__view", "request__dataset", "user").prefetch_related(members)
+
+
 def grant_of(entitlement: Entitlement) -> rules.Grant:
     """An entitlement as the rule sees it."""
+    request, purpose = entitlement.request, purpose_of(entitlement.request)
+    told = {"revoked": entitlement.stopped is not None, "moved": not purpose.countries <= _said(request)}
+    level = {"level": request.level, "decided": request.decided_level, "view": request.view_id is not None}
+    return rules.Grant(str(request.pk), str(entitlement.dataset_id), purpose, entitlement.starts, entitlement.last, **told, **level)
+
+
+def shut(entitlement: Entitlement) -> tuple[str, str] | None:
+    """Why the level forbids packages to an entitlement, as (code, reason), or None: the rule's answer, without asking about its purpose."""
     request = entitlement.request
-    dead = entitlement.revoked_at is not None or request.state != "approved"
-    purpose, said = purpose_of(request), {request.country, *request.team_countries}
-    moved = not purpose.countries <= said
-    return rules.Grant(str(request.pk), str(entitlement.dataset_id), purpose, entitlement.starts, entitlement.ends, revoked=dead, moved=moved)
+    reason = rules.shut_by_level(request.level, request.decided_level, request.view_id is not None, "download")
+    return (reason.code, reason.sentence) if reason else None
 
 
 def facts_of_participant(participant: Participant) -> rules.Subject:
@@ -136,7 +158,8 @@ def why(asker: Asking, action: str, participant: UUID, at: datetime | None = Non
     if found is None:
         return NOTHING_HERE
     answer = ask(asker, action, found, at)
-    once = asker is not None and RequestedParticipant.objects.filter(request__requester=asker.pk, participant=found, allowed=True).exists()
+    mine = RequestedParticipant.objects.filter(Q(request__requester=asker.pk) | Q(request__entitlements__user=asker.pk)) if asker is not None else None
+    once = mine is not None and mine.filter(participant=found, allowed=True).exists()
     return answer if answer.permitted or once or ask(asker, "know", found, at).permitted else NOTHING_HERE
 
 
@@ -146,7 +169,7 @@ def why_through(asker: Asking, request: Request, participant: UUID, at: datetime
     found = Participant.objects.filter(pk=participant, dataset=request.dataset_id).select_related("dataset").first()
     if found is None:
         return NOTHING_HERE
-    grants = Entitlement.objects.filter(request=request, revoked_at__isnull=True).select_related("request__requester")
+    grants = whole(Entitlement.objects.filter(request=request, user=request.requester_id, revoked_at__isnull=True))
     only = rules.Asker("requester", active=request.requester.is_active, grants=tuple(grant_of(one) for one in grants))
     return rules.may(only, "download", facts_of_participant(found), at or timezone.now())
 
@@ -173,7 +196,7 @@ def participants(asker: Asking, action: str, at: datetime | None = None) -> Quer
             any_of |= Q(dataset_id=role.dataset, site_id=role.site) if role.site else Q(dataset_id=role.dataset)
     if rule.by_grant:
         for grant in facts.grants:
-            if grant.alive(at):
+            if grant.alive(at) and grant.shut(action) is None:
                 any_of |= Q(pk__in=_granted(grant, at))
     return who.filter(any_of)
 
@@ -186,13 +209,14 @@ def countable(dataset: Any, at: datetime | None = None) -> QuerySet[Participant]
 def covered(entitlement: Entitlement, at: datetime | None = None, among: list[UUID] | None = None) -> QuerySet[Participant]:
     """Whom this one entitlement covers at this moment (of these people only, where `among` names them): what a package is made from.
 
-    Empty once the entitlement has ended or its user is disabled.
+    Empty once the entitlement has ended, its user is disabled, or the level forbids packages.
     """
     at = at or timezone.now()
-    fresh = Entitlement.objects.select_related("request__requester", "user").filter(pk=entitlement.pk).first()
-    if fresh is None or not fresh.user.is_active or not grant_of(fresh).alive(at):
+    fresh = whole(Entitlement.objects.filter(pk=entitlement.pk)).first()
+    grant = grant_of(fresh) if fresh is not None and fresh.user.is_active else None
+    if grant is None or not grant.alive(at) or grant.shut("download") is not None:
         return Participant.objects.none()
-    found = Participant.objects.filter(pk__in=_granted(grant_of(fresh), at, among), state="active")
+    found = Participant.objects.filter(pk__in=_granted(grant, at, among), state="active")
     return found if among is None else found.filter(pk__in=among)
 
 

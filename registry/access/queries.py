@@ -6,8 +6,8 @@ from typing import Any
 
 from django.db.models import Q, QuerySet
 
-from registry.access import policy
-from registry.access.models import Entitlement, Request, RequestedParticipant
+from registry.access import machine, policy
+from registry.access.models import DangerousAct, Entitlement, Member, Request, RequestedParticipant, View
 from registry.accounts.models import Dataset, Role, User
 from registry.runs import queries as runs
 from registry.runs.models import Mail
@@ -26,12 +26,14 @@ def dead_mails(asker: User) -> QuerySet[Mail]:
 
 
 def requests(asker: User) -> QuerySet[Request]:
-    """Requests that the asker made or decides on. A draft is its requester's alone."""
+    """Requests that the asker made, is of the team of, or decides or votes on. A draft is its team's alone."""
     facts = policy.facts_of_asker(asker)
     if facts.user is None or not facts.active:
         return Request.objects.none()
-    decides = Q(dataset_id__in=datasets_of(asker, "steward")) & ~Q(state="draft")
-    return Request.objects.filter(Q(requester=asker) | decides).select_related("dataset", "requester")
+    votes = Q(dataset_id__in=datasets_of(asker, "committee"), dataset__voters="committee", dataset__quorum__gt=0)
+    decides = (Q(dataset_id__in=datasets_of(asker, "steward")) | votes) & ~Q(state="draft")
+    team = Q(requester=asker) | Q(pk__in=Member.objects.filter(user=asker.pk, dropped_at=None).values("request"))
+    return Request.objects.filter(team | decides).select_related("dataset", "requester", "view")
 
 
 def asked(asker: User, request: Request) -> QuerySet[RequestedParticipant]:
@@ -56,7 +58,7 @@ def summary(request: Request) -> dict[str, Any]:
     least = request.dataset.min_count
     return {
         "asked": rounded(rows.count(), least),
-        "allowed": rows.filter(allowed=True).count() if request.state in ("approved", "closed") else None,
+        "allowed": rows.filter(allowed=True).count() if request.state in machine.DECIDED else None,
         "reasons": [{"code": code, "sentence": sentences[code], "count": rounded(n, least)} for code, n in sorted(reasons.items())],
     }
 
@@ -73,6 +75,22 @@ def entitlements(asker: User) -> QuerySet[Entitlement]:
     if facts.user is None or not facts.active:
         return Entitlement.objects.none()
     return Entitlement.objects.filter(Q(user=asker) | Q(dataset_id__in=datasets_of(asker, "steward"))).select_related("request", "dataset", "user")
+
+
+def members(asker: User) -> QuerySet[Member]:
+    """Members of the teams of requests that one may see."""
+    return Member.objects.filter(request__in=requests(asker).values("pk"), dropped_at=None).select_related("request", "user")
+
+
+def views(asker: User) -> QuerySet[View]:
+    """Views of the datasets that one may know of; ended ones for those who decide."""
+    return View.objects.filter(Q(ended_at=None) | Q(dataset_id__in=datasets_of(asker, "steward")), dataset__in=datasets(asker)).select_related("dataset")
+
+
+def dangerous_acts(asker: User) -> QuerySet[DangerousAct]:
+    """What was proposed in the datasets of which one is steward or auditor."""
+    mine = DangerousAct.objects.filter(dataset_id__in=datasets_of(asker, "steward", "auditor"))
+    return mine.select_related("dataset", "proposed_by", "seconded_by")
 
 
 def datasets(asker: User) -> QuerySet[Dataset]:

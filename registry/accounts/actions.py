@@ -83,10 +83,10 @@ def agreed(dataset: Dataset) -> None:
         raise Invalid("unknown_rule", "A criterion of inclusion is no rule of the profile.", advice, [{"field": "inclusion", "reason": advice}])
 
 
-def add_agreement(dataset: Dataset, text: str) -> Agreement:
+def add_agreement(dataset: Dataset, text: str, material: bool = False, grace_days: int = 0) -> Agreement:
     """The next version of the dataset's agreement."""
     newest = Agreement.objects.filter(dataset=dataset).order_by("-version").first()
-    agreement = Agreement(dataset=dataset, version=newest.version + 1 if newest else 1, text=text)
+    agreement = Agreement(dataset=dataset, version=newest.version + 1 if newest else 1, text=text, material=material, grace_days=grace_days)
     checked(agreement, "agreement_exists")
     return agreement
 

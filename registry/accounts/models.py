@@ -71,11 +71,21 @@ class Site(Fact):
 
 
 class Level(models.TextChoices):
-    """How a dataset is given out."""
+    """How a dataset or a view of it is given out, the strictest last (`rules.LEVELS`). Consent is asked of each participant at every level."""
 
-    REGISTERED = "registered", "to any signed-in researcher who signs the agreement"
+    OPEN = "open", "to anybody signed in whose purpose the consents cover, without a signature"
+    REGISTERED = "registered", "to anybody signed in whose purpose the consents cover, who signs the agreement"
     CONTROLLED = "controlled", "on request, decided by a steward"
+    RESTRICTED = "restricted", "on request, decided by a steward with a second person, or by votes"
+    REMOTE_ONLY = "remote_only", "to be seen and counted, never packaged"
     CLOSED = "closed", "to nobody"
+
+
+class Voters(models.TextChoices):
+    """Who votes on the requests of a dataset that has a quorum."""
+
+    STEWARDS = "steward", "its stewards"
+    COMMITTEE = "committee", "its committee"
 
 
 class Dataset(Fact):
@@ -94,6 +104,8 @@ class Dataset(Fact):
     citation = models.JSONField(default=dict, blank=True, help_text="creators, publisher, subjects, funding, doi (registry.releases.citing)")
     protocol = models.JSONField(default=dict, blank=True, help_text="a protocol profile of its own, as qa/profiles/*.toml; empty: magnims-2024")
     inclusion = models.JSONField(default=list, blank=True, help_text="ids of the profile's rules that a scan must not break")
+    quorum = models.PositiveSmallIntegerField(default=0, help_text="yes votes of different people that an approval needs; 0: none")
+    voters = models.CharField(max_length=12, choices=Voters.choices, default=Voters.STEWARDS)
 
     class Meta:
         constraints = [
@@ -107,11 +119,16 @@ class Dataset(Fact):
 
 
 class Agreement(Fact):
-    """One version of a dataset's data use agreement. A new version never changes an old one."""
+    """One version of a dataset's data use agreement. A new version never changes an old one.
+
+    `material`: who signed an older one signs again, within `grace_days`, or gets nothing from then on. Another new version binds who signs from now on.
+    """
 
     dataset = models.ForeignKey(Dataset, models.PROTECT, related_name="agreements")
     version = models.PositiveSmallIntegerField()
     text = models.TextField()
+    material = models.BooleanField(default=False)
+    grace_days = models.PositiveSmallIntegerField(default=0)
 
     class Meta:
         ordering = ["version"]
@@ -125,6 +142,7 @@ class Kind(models.TextChoices):
     STEWARD = "steward", "looks at scans, accepts them and decides requests"
     RESEARCHER = "researcher", "is known to this dataset as a researcher"
     AUDITOR = "auditor", "reads the audit log"
+    COMMITTEE = "committee", "votes on requests, where the dataset asks its committee"
 
 
 class Role(Fact):

@@ -35,3 +35,14 @@ def stewards(dataset: Dataset) -> list[User]:
 def current_agreement(dataset: Dataset) -> Agreement | None:
     """The newest version of the dataset's agreement, if it has one."""
     return Agreement.objects.filter(dataset=dataset).order_by("-version").first()
+
+
+def binding_version(dataset: Dataset) -> int:
+    """The oldest version of the agreement whose signature still holds: the newest material one, or the first."""
+    material = Agreement.objects.filter(dataset=dataset, material=True).order_by("-version").first()
+    return material.version if material else 1
+
+
+def voters(dataset: Dataset) -> list[User]:
+    """The active users whom this dataset asks to vote."""
+    return list(User.objects.filter(roles__dataset=dataset, roles__kind=dataset.voters, roles__ended_at__isnull=True, is_active=True).distinct())

@@ -12,6 +12,7 @@ from django.db import models
 
 HEX64 = r"^[0-9a-f]{64}$"
 FACELESS = ("defaced", "no_face", "exempt")  # verdicts of `deid.faces` that say by themselves that no face is left
+ORBIT = "orbit_restricted"  # made of the orbits, which defacing would destroy: accepted by two people, and given out in restricted views only
 DOUBTED = "review"  # the face was taken, and a person has to look before it is believed
 
 
@@ -49,9 +50,11 @@ class Image(models.Model):
         constraints = [
             models.CheckConstraint(condition=models.Q(state__in=["proposed", "accepted", "refused", "withdrawn"]), name="image_state_known"),
             models.CheckConstraint(condition=models.Q(grade__in=["pass", "review", "fail"]), name="image_grade_known"),
-            # A head that nobody proved clean can never be accepted, whatever code tries it; one in doubt only with what the steward saw.
+            # A head that nobody proved clean can never be accepted, whatever code tries it; one in doubt, or of the orbits, only with what the steward says.
             models.CheckConstraint(
-                condition=~models.Q(state="accepted") | models.Q(deface_verdict__in=FACELESS) | (models.Q(deface_verdict=DOUBTED) & ~models.Q(reason="")),
+                condition=~models.Q(state="accepted")
+                | models.Q(deface_verdict__in=FACELESS)
+                | (models.Q(deface_verdict__in=[DOUBTED, ORBIT]) & ~models.Q(reason="")),
                 name="image_accepted_is_defaced",
             ),
             models.CheckConstraint(condition=~models.Q(state="accepted") | models.Q(decided_at__isnull=False), name="image_accepted_was_decided"),

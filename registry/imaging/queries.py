@@ -9,15 +9,18 @@ from django.db.models import Q, QuerySet
 from qa import norms, protocol
 from registry.access import policy
 from registry.accounts.models import User
-from registry.imaging.models import FACELESS, Image
+from registry.imaging.models import FACELESS, ORBIT, Image
 from registry.subjects.models import Visit
 
 
 def images(asker: User | None) -> QuerySet[Image]:
-    """The images that the asker may see. Whom an entitlement covers sees what was accepted; those who work here see all that is not withdrawn."""
+    """The images that the asker may see. Whom an entitlement covers sees what was accepted; those who work here see all that is not withdrawn.
+
+    Images of the orbits are in packages of restricted views only.
+    """
     seen = policy.limit(asker, "see", Image.objects.exclude(state=Image.State.WITHDRAWN), participant="visit__participant")
     mine = policy.limit(asker, "know", Image.objects.all(), participant="visit__participant")
-    accepted = Q(state=Image.State.ACCEPTED)
+    accepted = Q(state=Image.State.ACCEPTED) & ~Q(deface_verdict=ORBIT)
     return seen.filter(accepted | Q(pk__in=mine.values("pk"))).select_related("visit__participant__dataset").prefetch_related("files")
 
 

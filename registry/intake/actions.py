@@ -15,14 +15,14 @@ from django.db import transaction
 from django.db.models import Sum
 from django.utils import timezone
 
-from registry.access import policy
+from registry.access import pairs, policy
 from registry.accounts.models import Dataset, Site, User
 from registry.audit import actions as audit
 from registry.audit import queries as audit_queries
 from registry.consent import actions as consent
 from registry.consent.models import ConsentEvent
 from registry.imaging import queries as imaging
-from registry.imaging.models import DOUBTED, FACELESS, Decision, Image
+from registry.imaging.models import DOUBTED, FACELESS, ORBIT, Decision, Image
 from registry.intake import matching, quarantine
 from registry.intake.carrying import order_sort, order_study, publish_study, record_sort, record_study, sort_died, study_died
 from registry.intake.correcting import checked, correct, known_visit, parsed_labels, words
@@ -304,11 +304,14 @@ def _decide(actor: User, image: Image, state: str, reason: str) -> Image:
 
 
 def _require_faceless(actor: User, image: Image, note: str) -> None:
-    """That the face is gone: by the verdict, or where that is in doubt by what this very steward saw and says."""
+    """That the face is gone: by the verdict, or where that is in doubt by what this very steward saw and says. Of the orbits: what two people say."""
     if image.deface_verdict in FACELESS:
         return
-    if image.deface_verdict == "orbit_restricted":
-        raise Denied("orbit_restricted", "This image shows the orbits that defacing would remove; this version gives no such image out.")
+    if image.deface_verdict == ORBIT:
+        if not note.strip():
+            raise Invalid("reason_missing", "An image of the orbits is accepted with the reason.", "Say in the note why it is needed.")
+        pairs.take(actor, image.visit.participant.dataset, "orbit_release", image)
+        return
     if image.deface_verdict != DOUBTED:
         raise Denied("face_not_verified", "That the face is gone was not shown, so this image cannot be accepted.")
     looks = audit_queries.of_object(f"image:{image.pk}").filter(act="image.look", actor=audit.actor_text(actor))

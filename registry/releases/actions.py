@@ -19,7 +19,7 @@ from django.db import transaction
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
-from registry.access import policy
+from registry.access import machine, policy, signing
 from registry.access.models import Entitlement
 from registry.accounts.models import Dataset, User
 from registry.audit import actions as audit
@@ -133,8 +133,8 @@ def build_package(actor: User, entitlement: Entitlement, release: Release | None
     """Have the holder's part of a release packed for their key; the same again gives the living package. Raises Denied, Invalid, Conflict."""
     if entitlement.user_id != actor.pk:
         raise Denied("not_yours", "This entitlement belongs to somebody else.")
-    if not entitlement.alive:
-        raise Denied(*_why_ended(entitlement))
+    if why := entitlement.over(timezone.now()) or policy.shut(entitlement):
+        raise Denied(*why)
     given = freezing.given_to(entitlement)
     release = release or given.first()
     if release is None:
@@ -143,7 +143,8 @@ def build_package(actor: User, entitlement: Entitlement, release: Release | None
         raise Conflict("release_not_validated", "This release may not be given out.", "Choose a validated release of the dataset.")
     if not release.people.filter(tombstone=False, participant__in=policy.covered(entitlement)).exists():
         raise Conflict("nobody_allowed", "This entitlement covers nobody in this release.", "Look at the request's answers.")
-    if not entitlement.request.recipient_key:
+    key = signing.key_of(entitlement.request, actor)
+    if not key:
         raise Invalid("recipient_key_invalid", "The request names no key to encrypt to.", "Give an age key with the request.")
     with transaction.atomic():
         Entitlement.objects.select_for_update().get(pk=entitlement.pk)
@@ -153,7 +154,7 @@ def build_package(actor: User, entitlement: Entitlement, release: Release | None
             return living
         if living and why:  # it is replaced, so that nobody is given it after all when what stopped it changes back
             Package.objects.filter(pk=living.pk).update(state=Package.State.DEAD, code=why[0], reason=why[1])
-        package = Package.objects.create(entitlement=entitlement, release=release, recipient_key=entitlement.request.recipient_key)
+        package = Package.objects.create(entitlement=entitlement, release=release, recipient_key=key)
         package.run_id = runs.enqueue("package", subject_id=package.pk, dataset_id=release.dataset_id).pk
         package.save(update_fields=["run_id"])
         told = {"release": str(release.pk), **({"replaces": str(living.pk)} if living else {})}
@@ -166,14 +167,9 @@ def _why_not(package: Package) -> tuple[str, str] | None:
     return None if package.state == Package.State.BUILDING else packing.gone(package.pk) or packing.in_full(package.pk)
 
 
-def _why_ended(entitlement: Entitlement) -> tuple[str, str]:
-    if entitlement.revoked_at:
-        return "entitlement_revoked", "This entitlement was revoked."
-    return "entitlement_ended", "This entitlement has come to its end, or has not begun."
-
-
 def _package(run: Run) -> Package:
-    return Package.objects.select_related("entitlement__user", "entitlement__request", "entitlement__dataset", "release__dataset").get(pk=run.subject_id)
+    whole = ("entitlement__user", "entitlement__request__view", "entitlement__request__dataset", "entitlement__dataset", "release__dataset")
+    return Package.objects.select_related(*whole).get(pk=run.subject_id)
 
 
 def work_package(run: Run, beat: Beat) -> dict[str, Any]:
@@ -181,8 +177,8 @@ def work_package(run: Run, beat: Beat) -> dict[str, Any]:
     package = _package(run)
     if package.state != Package.State.BUILDING:
         return {}
-    if not package.entitlement.alive:
-        raise Denied(*_why_ended(package.entitlement))
+    if why := package.entitlement.over(timezone.now()) or policy.shut(package.entitlement):
+        raise Denied(*why)
     return packing.pack(package, beat)
 
 
@@ -333,7 +329,10 @@ def _resume() -> int:
 def _end_packages() -> int:
     """Packages whose entitlement is over are dead for good."""
     now, count = timezone.now(), 0
-    over = Package.objects.filter(state=Package.State.READY).exclude(entitlement__revoked_at=None, entitlement__ends__gt=now)
+    waits = [*machine.GIVES, "suspended"]  # what is suspended may go on
+    over = Package.objects.filter(state=Package.State.READY).exclude(
+        entitlement__revoked_at=None, entitlement__ends__gt=now, entitlement__request__state__in=waits
+    )
     for package in over.select_related("release__dataset"):
         with transaction.atomic():
             if Package.objects.filter(pk=package.pk, state=Package.State.READY).update(state=Package.State.DEAD, code="entitlement_ended"):

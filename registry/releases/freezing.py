@@ -23,11 +23,11 @@ from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from bidstree import check
-from registry.access import pairs
+from registry.access import filekinds, pairs
 from registry.access.models import Entitlement
 from registry.accounts.models import Dataset, User
 from registry.imaging import store
-from registry.imaging.models import StoredFile
+from registry.imaging.models import ORBIT, Image, StoredFile
 from registry.releases import accounting, citing, differing, gathering, tree, weighing
 from registry.releases.differing import Side
 from registry.releases.gathering import Gathered
@@ -174,19 +174,33 @@ def _stored(release: Release, person: Participant, file: StoredFile) -> ReleaseF
     return ReleaseFile(release=release, participant=person, image_id=file.image_id, path=file.path, sha256=file.sha256, bytes=file.bytes)
 
 
-def entries(release: Release, only: QuerySet[Participant] | Iterable[Any] | None = None) -> list[Entry]:
-    """The tree of a release as it can be rebuilt today, or of some of its people: tombstones are not in it. Raises store.Corrupt when facts are gone."""
+def entries(release: Release, only: QuerySet[Participant] | Iterable[Any] | None = None, kinds: frozenset[str] = frozenset(filekinds.KINDS)) -> list[Entry]:
+    """The tree of a release as it can be rebuilt today, or of some of its people, or of some kinds of file: tombstones are not in it. Tables name no file
+    that is not in it. Raises store.Corrupt when facts are gone.
+    """
     people = release.people.filter(tombstone=False).select_related("participant__dataset").order_by("label")
     if only is not None:
         people = people.filter(participant__in=only)
     told = {row.participant_id: (row.participant, tree.read_facts(row.participant, row.facts_sha256)) for row in people}
+    files = list(release.files.filter(tombstone=False, participant__in=list(told)).order_by("path"))
+    if kinds != filekinds.KINDS.keys():
+        files, told = _of_kinds(files, told, kinds)
     texts = {entry.path: entry for person, facts in told.values() for entry in tree.personal(person, facts)}
     found: list[Entry] = []
-    for row in release.files.filter(tombstone=False, participant__in=list(told)).order_by("path"):
+    for row in files:
         made = texts.get(row.path)
         found.append(made or Entry(row.path, told[row.participant_id][0], row.sha256, row.bytes))
     found += tree.shared(release.manifest, [facts for _, facts in told.values()], tree.derivatives_in(entry.path for entry in found))
     return sorted(found, key=lambda entry: entry.path)
+
+
+def _of_kinds(files: list[ReleaseFile], told: dict[Any, Any], kinds: frozenset[str]) -> tuple[list[ReleaseFile], dict[Any, Any]]:
+    """The files of some kinds, and the facts of their people as if there were no others; papers are always there."""
+    orbits = set(Image.objects.filter(pk__in={row.image_id for row in files if row.image_id}, deface_verdict=ORBIT).values_list("pk", flat=True))
+    wanted = kinds | filekinds.ALWAYS
+    left = [row for row in files if filekinds.of(row.path, orbit=row.image_id in orbits) in wanted]
+    here = {row.path for row in left}
+    return left, {pk: (person, tree.only(facts, here, clinical="clinical" in kinds, quality="quality" in kinds)) for pk, (person, facts) in told.items()}
 
 
 def digest(files: Iterable[tuple[str, str, int]]) -> str:
@@ -226,7 +240,15 @@ def close(release: Release, report: dict[str, Any] | None = None) -> Release:
     if locked.people.exclude(participant__epoch=F("epoch")).exists() or locked.people.exclude(participant__state="active").exists():
         raise Moved
     locked.narrows = narrowed(locked)
-    locked.account["approved"] = _agreed(locked)
+    try:
+        locked.account["approved"] = _agreed(locked)
+    except Conflict as why:
+        if not locked.created_by.startswith("system:"):
+            raise
+        # A departure goes on without its release, which a steward then freezes: the person is gone from the old ones anyway.
+        locked.account["refused"], locked.state = why.code, Release.State.FAILED
+        locked.save(update_fields=["account", "state"])
+        return locked
     before = Release.objects.filter(dataset=locked.dataset, state=Release.State.VALIDATED).order_by("-number").first()
     rows = list(locked.files.values_list("path", "sha256", "bytes"))
     locked.sha256 = digest(rows)

@@ -52,9 +52,9 @@ def lacks(image: Offered) -> list[str]:
 def _face(image: Offered) -> str:
     """Why nothing proves that no face is left; empty when something does."""
     told = image.deface or {}
-    if image.verdict not in ("defaced", "no_face", "exempt", "review"):
+    if image.verdict not in ("defaced", "no_face", "exempt", "review", "orbit_restricted"):
         return "face_not_given"
-    if image.verdict == "review":  # what the steward saw overrides what the machine doubted
+    if image.verdict in ("review", "orbit_restricted"):  # what the steward saw overrides what the machine doubted; orbits were taken by two people
         return "" if image.note.strip() else "doubt_not_settled"
     if told and told.get("verdict") != image.verdict:
         return "deface_contradicted"

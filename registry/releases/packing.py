@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -17,7 +16,7 @@ from django.conf import settings
 from django.db.models import Exists, F, OuterRef, Q
 from django.utils import timezone
 
-from registry.access import policy
+from registry.access import filekinds, policy
 from registry.access.models import Entitlement
 from registry.accounts import queries as accounts
 from registry.releases import freezing, sealing
@@ -26,6 +25,12 @@ from registry.releases.sealing import Part
 from registry.rules import Denied
 
 CHUNK = 256 * 1024
+# What `gone` looks at, so that the question of every chunk reads neither manifests nor abstracts.
+ASKED_OF = ("entitlement", "entitlement__user", "entitlement__request", "entitlement__request__dataset", "entitlement__request__view")
+LOOKED_AT = (
+    *(f"entitlement__{name}" for name in ("starts", "ends", "resign_by", "revoked_at", "user__is_active")),
+    *(f"entitlement__request__{name}" for name in ("state", "decided_level", "view__level", "dataset__purpose_level")),
+)
 NOTICE = """DATA USE NOTICE
 
 This package was made for {recipient} alone, under the request "{request}". It holds images and clinical data of people who consented to certain uses.
@@ -58,7 +63,8 @@ def pack(package: Package, beat: Any) -> dict[str, Any]:
     if not people:
         raise Denied("nobody_allowed", "This entitlement covers nobody in this release.")
     root = f"{package.release.dataset.slug}-{package.release.version}"
-    parts = [entry.part(root) for entry in freezing.entries(package.release, [row.participant_id for row in people])]
+    kinds = frozenset(entitlement.request.view.kinds) if entitlement.request.view else filekinds.USUAL
+    parts = [entry.part(root) for entry in freezing.entries(package.release, [row.participant_id for row in people], kinds)]
     terms, owed = _terms(entitlement), policy.obligations(entitlement, [row.participant_id for row in people])
     parts += _notices(root, package, terms, owed)
     manifest = _manifest(package, parts, terms, owed)
@@ -105,19 +111,23 @@ def _manifest(package: Package, parts: list[Part], terms: bytes, owed: list[str]
 def gone(package_id: UUID) -> tuple[str, str] | None:
     """Why a package may not be read at this moment, as (code, reason), or None when it may. One query; asked again for every chunk.
 
-    The package lives, its entitlement lives, its user is active, and nobody in it has another epoch than when it was packed, nor a consent that has come
-    to its end since. Where something changed, the policy is asked in full (`in_full`): the change may still cover this use.
+    The package lives, its entitlement gives something (its time, its request's state, its agreement, its level), its user is active, and nobody in it has
+    another epoch than when it was packed, nor a consent that has come to its end since. Where something changed, the policy is asked in full (`in_full`):
+    the change may still cover this use.
     """
     now = timezone.now()
     inside = PackageParticipant.objects.filter(package=OuterRef("pk"))
     changed = inside.filter(~Q(participant__epoch=F("epoch")) | Q(consent_ends__lte=now))
-    names = ("state", "code", "entitlement__revoked_at", "entitlement__ends", "entitlement__user__is_active", "entitlement_id", "changed")
-    row = Package.objects.filter(pk=package_id).annotate(changed=Exists(changed)).values_list(*names).first()
-    if row is None or row[0] != Package.State.READY:
-        return (row[1] if row and row[1] else "package_dead"), "This package is not there any more."
-    if why := _ended(row[2], row[3], row[4], now):
+    asked = Package.objects.annotate(changed=Exists(changed)).select_related(*ASKED_OF).only("state", "code", *(f"{one}__id" for one in ASKED_OF), *LOOKED_AT)
+    package = asked.filter(pk=package_id).first()
+    if package is None or package.state != Package.State.READY:
+        return (package.code if package and package.code else "package_dead"), "This package is not there any more."
+    entitlement = package.entitlement
+    if not entitlement.user.is_active:
+        return "not_signed_in", "This account is disabled."
+    if why := entitlement.over(now) or policy.shut(entitlement):
         return why
-    return in_full(package_id) if row[6] else None
+    return in_full(package_id) if package.changed else None
 
 
 def in_full(package_id: UUID) -> tuple[str, str] | None:
@@ -134,14 +144,6 @@ def outgrown(package: Package, manifest: dict[str, Any], people: list[UUID]) -> 
     if set(policy.obligations(package.entitlement, people)) - set(manifest.get("obligations", [])):
         return "obligations_grew", "The people in this package now ask more of the recipient than its notice says; have it made again."
     return None
-
-
-def _ended(revoked: datetime | None, ends: datetime, active: bool, now: datetime) -> tuple[str, str] | None:
-    if not active:
-        return "not_signed_in", "This account is disabled."
-    if revoked is not None:
-        return "entitlement_revoked", "This entitlement was revoked."
-    return ("entitlement_ended", "This entitlement has come to its end.") if ends <= now else None
 
 
 def chunks(package_id: UUID, start: int, end: int) -> Iterator[bytes]:

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
-from registry.access import policy
+from registry.access import machine, policy
 from registry.access import queries as access
 from registry.access.models import Entitlement, Request
 from registry.accounts.models import User
@@ -56,10 +56,11 @@ def decides(asker: User, request: Request) -> bool:
 def answers(asker: User, request: Request) -> dict[str, Any]:
     """A request's cohort as the asker may be told of it: person by person and in numbers to a steward, blurred to the requester.
 
-    The requester learns whom they may have once they are entitled: those people are in their package anyway.
+    Each of the team learns whom they may have once they are entitled: those people are in their package anyway.
     """
     blurred = access.summary(request)
-    entitlement = Entitlement.objects.filter(request=request, user=request.requester_id, revoked_at=None).first()
+    mine = Entitlement.objects.filter(request=request, revoked_at=None)
+    entitlement = mine.filter(user=asker.pk).first() or (mine.filter(user=request.requester_id).first() if decides(asker, request) else None)
     told = {"entitlement": entitlement.pk if entitlement else None, "obligations": access.obligations(request)}
     if decides(asker, request):
         return told | _exactly(asker, request)
@@ -74,7 +75,7 @@ def answers(asker: User, request: Request) -> dict[str, Any]:
 
 def _exactly(asker: User, request: Request) -> dict[str, Any]:
     rows = list(access.asked(asker, request))
-    decided = request.state in ("approved", "closed")
+    decided = request.state in machine.DECIDED
     counts: dict[str, dict[str, Any]] = {}
     for row in rows:
         for reason in row.reasons:

@@ -95,6 +95,13 @@ def facts(
     }
 
 
+def only(told: Mapping[str, Any], paths: set[str], *, clinical: bool, quality: bool) -> dict[str, Any]:
+    """Facts as if no other images than those at `paths` were there, with or without clinical values and measures of quality."""
+    fresh = {**told, "scans": [row for row in told.get("scans", ()) if row["filename"] in paths]}
+    fresh["quality"] = [row for row in told.get("quality", ()) if quality and row["source"] in paths]
+    return fresh if clinical else {**fresh, "phenotype": {}, "most": {}}
+
+
 def personal(participant: Participant, told: Mapping[str, Any]) -> list[Entry]:
     """The small files of one participant's own: their sessions and scans tables."""
     if not told["sessions"]:

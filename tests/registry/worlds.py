@@ -13,8 +13,8 @@ from django.db import transaction
 from django.utils import timezone
 
 from registry import rules
-from registry.access import policy
-from registry.access.models import Entitlement, Request, RequestedParticipant
+from registry.access import machine, policy
+from registry.access.models import Entitlement, Member, Request, RequestedParticipant, View
 from registry.accounts.models import Dataset, Role, User
 from registry.consent import actions as consent
 from registry.consent.models import ConsentEvent, ConsentFact, Standing
@@ -78,14 +78,19 @@ def _consent(rng: Dice, who: Participant) -> None:
 
 
 def _request(rng: Dice, dataset: Dataset, by: User, decider: User, people: list[Participant]) -> None:
-    state = rng.pick(["approved", "approved", "closed", "rejected"])
+    state = rng.choice(sorted(machine.STATES)) if rng.odd(0.3) else rng.choice(sorted(machine.GIVES))
+    decided = rng.choice([*rules.LEVELS, ""]) if rng.odd(0.3) else "restricted"
+    view = rng.pick([None, None, *View.objects.filter(dataset=dataset)])
     code = rng.pick(["HMB", *rules.PURPOSES])
     request = Request.objects.create(
         dataset=dataset, requester=by, title="t", abstract="a", purpose=code, diseases=["MONDO:0005301"] if code == "DS" or rng.odd(0.2) else [],
         **{flag: rng.odd(0.3) for flag in policy.FLAGS if flag not in ("non_profit", "months")},
         non_profit=not rng.odd(0.3), country=rng.pick(["DK", "US"]), team_countries=rng.pick([[], ["SE"], ["CH", "BR"]]),
         months=rng.choice([6, 12]), promises=rng.sample(sorted(rules.ALL_PROMISES), rng.pick([5, 0, 2])), state=state, decided_by=decider, decided_at=NOW,
+        view=view, decided_level=decided, attested_at=NOW,
     )  # fmt: skip
+    if rng.odd(0.3):
+        Member.objects.create(request=request, user=decider, country=rng.pick(["DK", "SE", "BR"]), dropped_at=NOW if rng.odd(0.3) else None)
     facts = list(ConsentFact.objects.all())
     current = {standing.participant_id: standing.facts for standing in Standing.objects.select_related("facts")}
     rows = []
@@ -96,8 +101,8 @@ def _request(rng: Dice, dataset: Dataset, by: User, decider: User, people: list[
     RequestedParticipant.objects.bulk_create(rows)
     starts = NOW + timedelta(hours=rng.pick([-24, -48, 0, 1]))
     Entitlement.objects.create(
-        request=request, user=by, dataset=dataset, starts=starts, ends=starts + timedelta(hours=rng.pick([100, 1, 24])),
-        revoked_at=NOW if rng.odd(0.15) else None,
+        request=request, user=rng.pick([by, decider]), dataset=dataset, starts=starts, ends=starts + timedelta(hours=rng.pick([100, 1, 24])),
+        resign_by=rng.pick([None, None, NOW, NOW + timedelta(hours=1)]), revoked_at=NOW if rng.odd(0.15) else None,
     )  # fmt: skip
 
 
@@ -117,7 +122,8 @@ def make(rng: Dice, scene: Scene) -> None:
                 roles[user, dataset, kind, site] = Role(user=user, dataset=dataset, kind=kind, site=site, ended_at=NOW if rng.random() < 0.2 else None)
     Role.objects.bulk_create(roles.values())
     for dataset in scene.datasets:
-        Dataset.objects.filter(pk=dataset.pk).update(purpose_level=rng.pick(["controlled", "controlled", "closed"]))
+        Dataset.objects.filter(pk=dataset.pk).update(purpose_level=rng.choice(rules.LEVELS) if rng.odd(0.3) else "controlled")
+        View.objects.create(dataset=dataset, name="some", title="Some", kinds=["image"], level=rng.pick(["open", "registered", *rules.LEVELS]))
     for _ in range(rng.randint(1, 4)):
         dataset, (by, decider) = rng.choice(scene.datasets), rng.sample(scene.users, 2)
         _request(rng, dataset, by, decider, scene.people)

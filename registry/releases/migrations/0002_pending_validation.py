@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('accounts', '0003_k_and_citation'),
+        ('accounts', '0004_k_and_citation'),
         ('releases', '0001_initial'),
     ]
 

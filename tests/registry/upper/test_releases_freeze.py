@@ -243,7 +243,7 @@ def test_a_release_says_what_changed_what_made_it_and_on_what_terms(house: Any) 
         release = freezing.close(release, {"errors": 0, "warnings": 0, "findings": {}})
     texts = {entry.path: (entry.text or b"").decode() for entry in freezing.entries(release)}
     day = release.created_at.date().isoformat()
-    assert texts["CHANGES"] == f"1.1.0 {day}\n\n  - Images accepted since the release before.\n\n1.0.0 {day}\n\n  - first people\n"
+    assert texts["CHANGES"] == f"1.0.1 {day}\n\n  - No data changed.\n\n1.0.0 {day}\n\n  - first people. People are new; files are new.\n"
     assert "Only for research." in texts["README"]
     made = {row["Name"]: row.get("Version") for row in json.loads(texts["dataset_description.json"])["GeneratedBy"]}
     assert set(made) == {"myelin", "dcm2niix"} and all(made.values())

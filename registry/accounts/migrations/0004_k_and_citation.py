@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('accounts', '0002_protocol'),
+        ('accounts', '0003_levels_votes_and_material_agreements'),
     ]
 
     operations = [

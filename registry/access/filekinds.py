@@ -1,0 +1,45 @@
+"""What kind of file a file is: the words by which a view says what it holds. Told from the path in the BIDS tree, and for orbits from the face's verdict.
+
+A view is a named set of kinds with a level of its own (`registry.access.models.View`). Papers of the tree itself belong to every view.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+KINDS: Mapping[str, str] = {
+    "image": "an image as it was acquired, defaced, with its sidecar and gradients",
+    "normalised": "an image in a common space, with its sidecar",
+    "mask": "an annotation on an image as it was acquired",
+    "normalised_mask": "an annotation in a common space",
+    "derivative": "another image that was computed from others",
+    "clinical": "clinical tables",
+    "quality": "quality measures of images",
+    "orbit": "an image of the orbits, which defacing would destroy, and what lies on it",
+    "paper": "what describes the tree: participants, sessions and scans, the README",
+}
+ALWAYS = frozenset({"paper"})
+USUAL = frozenset(KINDS) - {"orbit"}  # what a request without a view is for
+GUARDED = frozenset({"orbit"})  # only in views that are restricted, or stricter
+ANNOTATION = re.compile(r"_(mask|dseg|probseg)\.[a-z.]+\Z")
+TEMPLATE = re.compile(r"_space-(?!orig(?:_|\.))[A-Za-z0-9]+")
+TABLE = re.compile(r"_(sessions|scans)\.(tsv|json)\Z")
+
+
+def of(path: str, *, orbit: bool = False) -> str:
+    """The kind of the file at this path. `orbit`: it belongs to an image of the orbits. What is not known is taken as an image."""
+    if orbit:
+        return "orbit"
+    if path.startswith("phenotype/"):
+        return "clinical"
+    if path.startswith("derivatives/qa/"):
+        return "quality"
+    if "/" not in path or path.endswith("/dataset_description.json") or TABLE.search(path):
+        return "paper"
+    normalised = TEMPLATE.search(path) is not None
+    if ANNOTATION.search(path):
+        return "normalised_mask" if normalised else "mask"
+    if normalised:
+        return "normalised"
+    return "derivative" if path.startswith("derivatives/") else "image"
