@@ -1,7 +1,8 @@
 """How a release is put together, examined and closed; used by the act of freezing and by a departure, which makes the next release.
 
-`assemble` writes rows while the release is still `freezing` (again and again, if need be); `examine` lays the tree out as hard links inside the store's
-file system and asks the official BIDS validator; `close` makes it final only if nobody in it has changed their mind meanwhile (epochs are compared).
+`assemble` writes rows while the release is still `freezing` (again and again, if need be); `close` makes it final only if nobody in it has changed their mind
+meanwhile (epochs are compared). From then on it is `frozen`: its validation is pending, and a run of its own lays the tree out as hard links inside the
+store's file system and asks the official BIDS validator (`examine`, `settle`). Who may have what is pending stands in `given_to`.
 """
 
 from __future__ import annotations
@@ -9,33 +10,37 @@ from __future__ import annotations
 import hashlib
 import secrets
 import shutil
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F, QuerySet
+from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from bidstree import check
-from registry.access import filekinds
-from registry.accounts.models import Dataset
-from registry.clinical.models import ClinicalRecord
-from registry.consent import queries as consent
+from registry.access import filekinds, pairs
+from registry.access.models import Entitlement
+from registry.accounts.models import Dataset, User
 from registry.imaging import store
 from registry.imaging.models import ORBIT, Image, StoredFile
-from registry.releases import tree, whole
-from registry.releases.models import Release, ReleaseFile, ReleaseParticipant
+from registry.releases import accounting, citing, differing, gathering, tree, weighing
+from registry.releases.differing import Side
+from registry.releases.gathering import Gathered
+from registry.releases.models import Package, Release, ReleaseFile, ReleaseParticipant
 from registry.releases.sealing import canonical
 from registry.releases.tree import Entry
-from registry.rules import Conflict, holds
-from registry.subjects.models import Participant, Visit
+from registry.rules import Conflict
+from registry.runs import actions as runs
+from registry.subjects.models import Participant
 
 BATCH = 400
 TREES = ".trees"
+MOVING = frozenset({"version", "changes"})  # what a header says anew with every release
 Beat = Callable[[], None]
 
 
@@ -43,63 +48,122 @@ class Moved(Exception):
     """Somebody's consent changed while the release was put together: it is put together again."""
 
 
-def may_be_in(dataset: Dataset) -> list[Participant]:
-    """Active people of a dataset whose consent holds today and who have an accepted image, by label."""
-    today = timezone.now().date()
-    with_images = Participant.objects.filter(dataset=dataset, state="active", visits__images__state="accepted").distinct().select_related("dataset")
-    return [person for person in with_images.order_by("label") if holds(consent.current(person), today).permitted]
-
-
-def open_release(dataset: Dataset, by: str, changes: str) -> Release:
-    """The next number of a dataset, still `freezing`. Raises Conflict when one is being made already."""
+def open_release(dataset: Dataset, by: str, changes: str, part: str = "") -> Release:
+    """The next number of a dataset, still `freezing`. `part`: of the version, to be moved at least. Raises Conflict when one is being made already."""
     list(Dataset.objects.select_for_update().filter(pk=dataset.pk))
     if Release.objects.filter(dataset=dataset, state=Release.State.FREEZING).exists():
         raise Conflict("release_in_progress", "A release of this dataset is being made already.", "Wait until it is done.")
     last = Release.objects.filter(dataset=dataset).order_by("-number").first()
-    number = last.number + 1 if last else 1
-    return Release.objects.create(dataset=dataset, number=number, version=f"1.{number - 1}.0", changes=changes, created_by=by)
+    return Release.objects.create(dataset=dataset, number=last.number + 1 if last else 1, changes=changes, part=part, created_by=by)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A release as it would be made at this moment; nothing of it is written yet."""
+
+    people: list[Gathered]
+    header: dict[str, str]
+    files: list[ReleaseFile]
+    account: dict[str, Any]
+
+
+def plan(release: Release, beat: Beat) -> Plan:
+    """What a release would hold and what stands behind it; `release` may be a row that is not saved."""
+    dataset = release.dataset
+    found = list(gathering.gather(dataset, beat))
+    people = [one for one in found if one.files]
+    left_out = sum((one.left_out for one in found), Counter()) + gathering.elsewhere(dataset, [one.person for one in found])
+    last = standing(dataset)
+    difference = differing.between(_side(last, people) if last else Side(), _side_of(people, tree.header_of(dataset, "")))
+    part = differing.at_least(difference["part"], release.part)
+    release.version = differing.moved(_highest(release), part)
+    header = tree.header_of(dataset, release.version, _history(release, differing.sentence(difference)))
+    files, texts = [], []
+    for one in people:
+        texts += tree.personal(one.person, one.facts)
+        files += [_stored(release, one.person, file) for file in one.files]
+    texts += tree.shared(header, [one.facts for one in people], tree.derivatives_in(file.path for file in files))
+    account = {
+        "before": last.version if last else None,
+        "difference": difference | {"moved": part},
+        "left_out": dict(sorted(left_out.items())),
+        "consents": accounting.consents(one.person.pk for one in people),
+        "versions": accounting.versions(image for one in people for image in one.images),
+        "privacy": weighing.weigh(texts, dataset.k, header["dictionary"]),
+    }
+    return Plan(people, header, [_row(release, entry) for entry in texts] + files, account)
 
 
 def assemble(release: Release, beat: Beat) -> None:
-    """Write down who and what is in a release, their facts into the store first. Idempotent while it is `freezing`."""
-    people = may_be_in(release.dataset)
-    header = tree.header_of(release.dataset, release.version, _history(release))
-    told: dict[Any, dict[str, Any]] = {}
-    facts: list[ReleaseParticipant] = []
-    files: list[ReleaseFile] = []
-    for person in people:
+    """Write down who and what is in a release, their facts into the store first. Idempotent while it is `freezing`. Raises Conflict when nothing may enter."""
+    planned = plan(release, beat)
+    if not planned.people:
+        Release.objects.filter(pk=release.pk).update(account=planned.account)
+        raise Conflict("nothing_to_release", "No image passed the gate.", "Look at what the release's account says was left out.")
+    facts = []
+    for one in planned.people:
         beat()
-        images = list(Image.objects.filter(visit__participant=person, state="accepted").prefetch_related("files"))
-        inside = whole.kept(person, [file for image in images for file in image.files.all()])
-        paths = {file.path for file in inside}
-        told[person.pk] = _facts(person, [image for image in images if image.bids_path in paths])
-        sha256, size = tree.keep_facts(person, told[person.pk])
-        facts.append(ReleaseParticipant(release=release, participant=person, label=person.label, facts_sha256=sha256, facts_bytes=size, epoch=person.epoch))
-        files += [_row(release, entry) for entry in tree.personal(person, told[person.pk])]
-        files += [_stored(release, person, file) for file in inside]
-    everybody = [told[person.pk] for person in people]
-    files += [_row(release, entry) for entry in tree.shared(header, everybody, tree.derivatives_in(file.path for file in files))]
+        for sha256, data in one.written.items():
+            store.put(one.person, data, sha256)
+        sha256, size = tree.keep_facts(one.person, one.facts)
+        told = {"label": one.person.label, "facts_sha256": sha256, "facts_bytes": size, "epoch": one.person.epoch}
+        facts.append(ReleaseParticipant(release=release, participant=one.person, **told))
     with transaction.atomic():
         if not Release.objects.select_for_update().filter(pk=release.pk, state=Release.State.FREEZING).exists():
             return
         release.people.all().delete()
         release.files.all().delete()
         ReleaseParticipant.objects.bulk_create(facts, batch_size=BATCH)
-        ReleaseFile.objects.bulk_create(files, batch_size=BATCH)
-        Release.objects.filter(pk=release.pk).update(manifest=header)
+        ReleaseFile.objects.bulk_create(planned.files, batch_size=BATCH)
+        Release.objects.filter(pk=release.pk).update(manifest=planned.header, version=release.version, account=planned.account)
 
 
-def _history(release: Release) -> list[tuple[str, date, str]]:
-    """Version, day and changes of this release and of those before it that were given out, newest first."""
+def _highest(release: Release) -> str:
+    """The highest version that any other release of the dataset has, or had before it failed."""
+    spent = Release.objects.filter(dataset=release.dataset).exclude(pk=release.pk).exclude(version="").values_list("version", flat=True)
+    return max(spent, key=lambda version: [int(part) for part in version.split(".")], default="")
+
+
+def _side_of(people: Iterable[Gathered], header: dict[str, Any]) -> Side:
+    """What is being gathered, as one side of a difference."""
+    facts, files, shortened = {}, {}, set[str]()
+    for one in people:
+        facts[one.person.pk] = one.facts
+        files[one.person.pk] = {file.path: file.sha256 for file in one.files}
+        shortened |= one.written.keys()
+    return Side(facts, files, header, shortened=frozenset(shortened))
+
+
+def _side(release: Release, people: Iterable[Gathered] = ()) -> Side:
+    """A release, as one side of a difference. `people`: of whom facts are at hand, and need not be read where they are the same."""
+    known = {one.person.pk: (one.facts_sha256, one.facts) for one in people}
+    facts = {}
+    for row in release.people.filter(tombstone=False).select_related("participant__dataset"):
+        same = known.get(row.participant_id, ("", {}))
+        facts[row.participant_id] = same[1] if same[0] == row.facts_sha256 else tree.read_facts(row.participant, row.facts_sha256)
+    files: dict[Any, dict[str, str]] = {who: {} for who in facts}
+    stored = release.files.filter(tombstone=False, participant__in=list(facts), image_id__isnull=False)
+    for who, path, sha256 in stored.values_list("participant", "path", "sha256"):
+        files[who][path] = sha256
+    return Side(facts, files, release.manifest, gone=release.people.filter(tombstone=True).count())
+
+
+def difference(old: Release, new: Release) -> dict[str, Any]:
+    """What differs between two releases of a dataset, in numbers, as far as those who left since allow to tell."""
+    return differing.between(_side(old), _side(new))
+
+
+def _history(release: Release, sentence: str) -> list[tuple[str, date, str]]:
+    """Version, day and changes of this release and of those before it that were given out, newest first: the steward's words, and what differs."""
     before = Release.objects.filter(dataset=release.dataset, number__lt=release.number, state=Release.State.VALIDATED).order_by("-number")
-    return [(one.version, one.created_at.date(), one.changes) for one in (release, *before)]
+    earlier = [(one.version, one.created_at.date(), _said(one.changes, differing.sentence(one.account.get("difference") or {}))) for one in before]
+    return [(release.version, (release.created_at or timezone.now()).date(), _said(release.changes, sentence)), *earlier]
 
 
-def _facts(person: Participant, images: Sequence[Image]) -> dict[str, Any]:
-    visits = list(Visit.objects.filter(pk__in={image.visit_id for image in images}))
-    known = list(ClinicalRecord.objects.filter(visit__participant=person).select_related("visit"))
-    chosen = {visit.pk for visit in visits}
-    return tree.facts(person, visits, [record for record in known if record.visit_id in chosen], images, known)
+def _said(changes: str, sentence: str) -> str:
+    """The steward's words, and what differs."""
+    words = " ".join(changes.split())
+    return f"{words}{'' if not words or words[-1] in '.!?' else '.'} {sentence}".strip()
 
 
 def _row(release: Release, entry: Entry) -> ReleaseFile:
@@ -165,20 +229,99 @@ def examine(release: Release, beat: Beat) -> dict[str, Any]:
     return {"errors": report.errors, "warnings": report.warnings, "findings": dict(counts), "schema": report.versions.get("bids", "")}
 
 
-def close(release: Release, report: dict[str, Any]) -> Release:
-    """Make a release final, inside the caller's transaction. Raises Moved when somebody in it left or changed their consent since `assemble`."""
+def close(release: Release, report: dict[str, Any] | None = None) -> Release:
+    """Make a release final, inside the caller's transaction: `frozen`, with a run that validates it, or settled at once by a `report`.
+
+    Raises Moved when somebody in it left or changed their consent since `assemble`.
+    """
     locked = Release.objects.select_for_update(of=("self",)).select_related("dataset").get(pk=release.pk)
     if locked.state != Release.State.FREEZING:
         return locked
     if locked.people.exclude(participant__epoch=F("epoch")).exists() or locked.people.exclude(participant__state="active").exists():
         raise Moved
-    locked.sha256 = digest(locked.files.values_list("path", "sha256", "bytes"))
-    locked.validator = report
-    locked.state = Release.State.VALIDATED if report["errors"] == 0 else Release.State.INVALID
+    locked.narrows = narrowed(locked)
+    try:
+        locked.account["approved"] = _agreed(locked)
+    except Conflict as why:
+        if not locked.created_by.startswith("system:"):
+            raise
+        # A departure goes on without its release, which a steward then freezes: the person is gone from the old ones anyway.
+        locked.account["refused"], locked.state = why.code, Release.State.FAILED
+        locked.save(update_fields=["account", "state"])
+        return locked
+    before = Release.objects.filter(dataset=locked.dataset, state=Release.State.VALIDATED).order_by("-number").first()
+    rows = list(locked.files.values_list("path", "sha256", "bytes"))
+    locked.sha256 = digest(rows)
+    locked.account["datacite"] = citing.paper(locked, sum(size for *_, size in rows), citing.formats(path for path, *_ in rows), before)
+    locked.account_sha256 = accounting.digest(locked.account)
+    locked.state = Release.State.FROZEN
     locked.save()
+    if report is not None:
+        return settle(locked, report)
+    locked.run_id = runs.enqueue("validate", subject_id=locked.pk, dataset_id=locked.dataset_id).pk
+    locked.save(update_fields=["run_id"])
     return locked
 
 
+def _agreed(release: Release) -> str | None:
+    """The agreement of two people on these very tables, where a class in them is smaller than the dataset's k; None where none is needed.
+
+    A release that only takes people away tells nothing that was not told: who leaves waits for nobody's agreement. Raises Conflict, Denied.
+    """
+    privacy = release.account.get("privacy") or {}
+    if not privacy.get("below_k") or release.narrows_id is not None:
+        return None
+    maker = User.objects.filter(email=release.created_by).first()
+    if maker is None:
+        raise Conflict("needs_two_people", "A class in these tables is smaller than k, and no steward asked for this release.", "Freeze it as a steward.")
+    return str(pairs.take(maker, release.dataset, "release_below_k", tables_of(release.dataset, privacy["sha256"])).pk)
+
+
+def tables_of(dataset: Dataset, sha256: str) -> str:
+    """What two people agree to, as the object of their agreement: the tables of a release by their content."""
+    return f"tables:{dataset.slug}:{sha256}"
+
+
+def settle(release: Release, report: dict[str, Any]) -> Release:
+    """What the validator said of a frozen release, inside the caller's transaction: `validated` or `invalid` from now on. Packages of an invalid one die."""
+    locked = Release.objects.select_for_update(of=("self",)).select_related("dataset").get(pk=release.pk)
+    if locked.state == Release.State.FROZEN:
+        locked.validator = report
+        locked.state = Release.State.VALIDATED if report["errors"] == 0 else Release.State.INVALID
+        locked.save(update_fields=["validator", "state"])
+        if locked.state == Release.State.INVALID:
+            living = Package.objects.filter(release=locked, state__in=[Package.State.BUILDING, Package.State.READY])
+            living.update(state=Package.State.DEAD, code="release_invalid", reason="The validator refused this release. Ask for a package of another.")
+    return locked
+
+
+def narrowed(release: Release) -> Release | None:
+    """The newest validated release, if this one holds nothing but what that one holds: the same facts and files of fewer people, in the same words."""
+    last = newest(release.dataset)
+    if last is None or any(release.manifest.get(name) != last.manifest.get(name) for name in {*release.manifest, *last.manifest} - MOVING):
+        return None
+    before, here = _told_by(last), _told_by(release)
+    return last if here < before and {who for who, *_ in before - here}.isdisjoint({who for who, *_ in here}) else None
+
+
+def _told_by(release: Release) -> set[tuple[Any, str, str]]:
+    """(person, path, hash) of all that is anybody's own in a release, their facts as the path ""."""
+    facts = {(who, "", sha256) for who, sha256 in release.people.values_list("participant", "facts_sha256")}
+    return facts | set(release.files.filter(participant__isnull=False).values_list("participant", "path", "sha256"))
+
+
 def newest(dataset: Dataset) -> Release | None:
-    """The newest release of a dataset that may be given out."""
+    """The newest release of a dataset that may be given to anybody entitled."""
     return Release.objects.filter(dataset=dataset, state=Release.State.VALIDATED).order_by("-number").first()
+
+
+def standing(dataset: Dataset) -> Release | None:
+    """The newest release of a dataset that is closed and not refused by the validator, its validation pending or not: what a departure must be taken out of."""
+    return Release.objects.filter(dataset=dataset, state__in=[Release.State.FROZEN, Release.State.VALIDATED]).order_by("-number").first()
+
+
+def given_to(entitlement: Entitlement) -> QuerySet[Release]:
+    """The releases that may be given to this holder, newest first: those that are validated; and one whose validation is pending where it only takes people
+    away from a validated one, and the holder was entitled before it was made (docs/decisions/0015)."""
+    narrower = Q(state=Release.State.FROZEN, narrows__state=Release.State.VALIDATED, created_at__gte=entitlement.starts)
+    return Release.objects.filter(narrower | Q(state=Release.State.VALIDATED), dataset=entitlement.dataset_id).order_by("-number")

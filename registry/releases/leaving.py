@@ -20,7 +20,7 @@ from registry.imaging import store
 from registry.imaging.models import Decision, Image, StoredFile
 from registry.intake import wiping
 from registry.intake.models import Study, UploadFile
-from registry.releases import freezing, packing, queries
+from registry.releases import freezing, gathering, packing, queries
 from registry.releases.models import Notice, Package, PackageParticipant, Release, ReleaseFile, ReleaseParticipant, Withdrawal
 from registry.rules import Conflict
 from registry.runs import mail
@@ -68,7 +68,7 @@ def released(withdrawal: Withdrawal, beat: Beat) -> dict[str, Any]:
         if making is None:
             if newest is None or not newest.people.filter(participant=withdrawal.participant).exists():
                 return {"release": None}
-            if not freezing.may_be_in(dataset):
+            if not gathering.may_be_in(dataset).exists():
                 return {"release": None, "nobody_left": True}
             making = freezing.open_release(dataset, "system:worker", "A participant has left.")
     freezing.assemble(making, beat)

@@ -2,7 +2,7 @@
 
 Images are decided one by one, so a mask of two visits may lose one of its images, and a field map one that it serves. An annotation goes when any of
 its `Sources` is not there; `IntendedFor` and `B0FieldSource` of the others are shortened to what is. The shortened sidecar is a file of its own in the
-participant's folder of the store, so that the release's list names exactly the bytes that are given out.
+participant's folder of the store, so that the release's list names exactly the bytes that are given out. Nothing is written here.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ def stem(path: str) -> str:
     return (head.parent / head.name.split(".")[0]).as_posix()
 
 
-def kept(person: Participant, files: Iterable[StoredFile]) -> list[StoredFile]:
-    """The files of one participant that may be in a release; sidecars that had to be shortened name new bytes (the rows given back are not saved)."""
+def kept(person: Participant, files: Iterable[StoredFile]) -> tuple[list[StoredFile], dict[str, bytes]]:
+    """The files of one participant that may be in a release (rows of shortened sidecars name new bytes and are not saved), and those new bytes by hash."""
     known = {file.path: file for file in files}
     texts = {path: _read(person, file) for path, file in known.items() if path.endswith(".json")}
     while gone := {stem(path) for path, text in texts.items() if path.startswith("derivatives/") and not _sources(text) <= known.keys()}:
@@ -37,11 +37,13 @@ def kept(person: Participant, files: Iterable[StoredFile]) -> list[StoredFile]:
     known = {path: file for path, file in known.items() if stem(path) not in {stem(one) for one, text in texts.items() if _idle(one, text, known.keys())}}
     texts = {path: text for path, text in texts.items() if path in known}
     maps = {text["B0FieldIdentifier"] for text in texts.values() if isinstance(text.get("B0FieldIdentifier"), str)}
+    written: dict[str, bytes] = {}
     for path, text in texts.items():
         fresh = _shortened(text, known.keys(), maps)
         if fresh != text:
-            known[path] = _written(person, known[path], fresh)
-    return list(known.values())
+            known[path], data = _rewritten(known[path], fresh)
+            written[known[path].sha256] = data
+    return list(known.values()), written
 
 
 def _read(person: Participant, file: StoredFile) -> dict[str, Any]:
@@ -77,9 +79,7 @@ def _shortened(text: dict[str, Any], here: Iterable[str], maps: set[str]) -> dic
     return {name: value for name, value in fresh.items() if value or name not in ("IntendedFor", "B0FieldSource")}
 
 
-def _written(person: Participant, file: StoredFile, text: dict[str, Any]) -> StoredFile:
-    """The file with other bytes, which are in the store when this returns."""
+def _rewritten(file: StoredFile, text: dict[str, Any]) -> tuple[StoredFile, bytes]:
+    """The row of a file with other bytes, and those."""
     data = dataset.dump(text).encode()
-    sha256 = hashlib.sha256(data).hexdigest()
-    store.put(person, data, sha256)
-    return StoredFile(image_id=file.image_id, path=file.path, sha256=sha256, bytes=len(data), kind=file.kind)
+    return StoredFile(image_id=file.image_id, path=file.path, sha256=hashlib.sha256(data).hexdigest(), bytes=len(data), kind=file.kind), data

@@ -1,0 +1,58 @@
+"""What stands behind a release, kept with it: whose rules made it, on which consents it stands, what was left out and why. It names nobody.
+
+Consents are told as digests of distinct facts with the number of people on each, never as a list from person to consent: who leaves must leave nothing
+behind, and a row that says what somebody agreed to would stay. Which release somebody was in stands in the release's own rows, until their tombstone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pipeline.outcome import versions as tools
+from qa.examine import VERSION as QA
+from registry.clinical import dictionary
+from registry.consent.models import Standing
+from registry.imaging.models import Image
+from registry.releases.gathering import AT_ONCE
+from registry.releases.sealing import canonical
+
+
+def consents(people: Iterable[Any]) -> list[dict[str, Any]]:
+    """The distinct consents on which these people stand at this moment, each with how many do."""
+    ids, found = list(people), Counter[str]()
+    for start in range(0, len(ids), AT_ONCE):
+        found.update(Standing.objects.filter(participant__in=ids[start : start + AT_ONCE]).values_list("facts__digest", flat=True))
+    return [{"digest": digest, "people": found[digest]} for digest in sorted(found)]
+
+
+def versions(images: Iterable[Image]) -> dict[str, Any]:
+    """With which profiles, thresholds and programs the images were made (each with how many), and which are in use now."""
+    found: dict[str, Counter[str]] = {}
+    for image in images:
+        for name, said in _made_by(image.provenance).items():
+            found.setdefault(name, Counter())[str(said)] += 1
+    made = {name: dict(sorted(counts.items())) for name, counts in sorted(found.items())}
+    return {"images": made, "now": {"dictionary": dictionary.version(), "quality": QA, "software": tools()}}
+
+
+def _made_by(provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """Which rules one image was made by, as far as its paper says."""
+    deid, deface, quality, protocol = (provenance.get(name) or {} for name in ("deid", "deface", "quality", "protocol"))
+    said = {
+        "deid_profile": deid.get("profile"),
+        "deface_profile": deface.get("profile"),
+        "surface_thresholds": (deface.get("surface") or {}).get("version"),
+        "quality_definitions": quality.get("qa_version"),
+        "quality_norm": quality.get("norm"),
+        "protocol": " ".join(str(protocol[name]) for name in ("profile", "version") if protocol.get(name)),
+        **{f"software_{name}": text for name, text in (provenance.get("versions") or {}).items()},
+    }
+    return {name: text for name, text in said.items() if text}
+
+
+def digest(account: Mapping[str, Any]) -> str:
+    """The hash of an account: of its canonical JSON."""
+    return hashlib.sha256(canonical(account)).hexdigest()
