@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("accounts", "0003_levels_votes_and_material_agreements")]
+    dependencies = [("accounts", "0004_k_and_citation")]
     operations = [
         migrations.AddField(
             model_name="dataset",
