@@ -1,0 +1,118 @@
+"""Doors of leaving and calling back: withdrawals and recalls with their certificates, and the notices that past recipients answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpResponse
+from drf_spectacular.types import OpenApiTypes
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from registry.api import receiving_shapes as shapes
+from registry.api.doors import ByTime, Door, find, told
+from registry.api.handing_doors import people
+from registry.imaging import queries as imaging
+from registry.releases import actions, certificates, queries
+from registry.rules import Invalid
+
+
+def withdrawal_told(asker: Any, removal: Any) -> Any:
+    """A departure, with what only the site may know of it."""
+    return shapes.WithdrawalShape(removal, context={"asker": asker}).data
+
+
+class WithdrawDoor(Door):
+    @told(
+        shapes.WithdrawalShape,
+        request=shapes.Withdraw,
+        status=202,
+        summary="A participant leaves, in every dataset of theirs: consent and packages end before this answers",
+        tags=["leaving"],
+    )
+    def post(self, request: Request, pk: Any) -> Response:
+        person, given = find(people(self.asker), pk=pk), self.body(shapes.Withdraw)
+        removal = actions.withdraw(self.asker, person, given["only_here"])
+        return Response(withdrawal_told(self.asker, removal), status=202)
+
+
+class RecallDoor(Door):
+    scopes = {"POST": "decide"}
+
+    @told(
+        shapes.RecallShape,
+        request=shapes.Recall,
+        status=202,
+        summary="Call an image back, or one of its masks: nobody is given it from now on",
+        tags=["leaving"],
+    )
+    def post(self, request: Request, pk: Any) -> Response:
+        image, given = find(imaging.images(self.asker), pk=pk), self.body(shapes.Recall)
+        return Response(shapes.RecallShape(actions.recall(self.asker, image, given["cause"], given["reason"], given["path"])).data, status=202)
+
+
+class NoticesDoor(Door):
+    @told(shapes.NoticeShape, many=True, summary="What one has been told to delete", tags=["leaving"])
+    def get(self, request: Request) -> Response:
+        return self.listing(queries.notices(self.asker), shapes.NoticeShape)
+
+
+class AcknowledgeDoor(Door):
+    @told(shapes.NoticeShape, request=shapes.Acknowledge, summary="Attest that one has deleted it", tags=["leaving"])
+    def post(self, request: Request, pk: Any) -> Response:
+        notice, given = find(queries.notices(self.asker), pk=pk), self.body(shapes.Acknowledge)
+        if not given["deleted"]:
+            raise Invalid("not_deleted", "A notice is acknowledged once the files are deleted.", "Delete them, then send deleted: true.")
+        return Response(shapes.NoticeShape(actions.acknowledge(self.asker, notice, given["statement"])).data)
+
+
+class Removals(Door):
+    """What the doors of departures and of recalls share."""
+
+    kind = "withdrawal"
+
+    def one(self, pk: Any) -> Any:
+        return find(queries.removals(self.asker, self.kind), pk=pk)
+
+    def rows(self) -> Any:
+        rows = queries.removals(self.asker, self.kind)
+        slug = self.asked("dataset").get("dataset")
+        return rows.filter(participant__dataset__slug=slug) if slug else rows
+
+
+class WithdrawalsDoor(Removals):
+    @told(shapes.WithdrawalShape, many=True, filters=("dataset",), summary="Departures", tags=["leaving"])
+    def get(self, request: Request) -> Response:
+        return self.listing(self.rows(), shapes.WithdrawalShape, ByTime)
+
+
+class WithdrawalDoor(Removals):
+    @told(shapes.WithdrawalShape, summary="One departure, step by step", tags=["leaving"])
+    def get(self, request: Request, pk: Any) -> Response:
+        return Response(withdrawal_told(self.asker, self.one(pk)))
+
+
+class RecallsDoor(Removals):
+    kind = "recall"
+
+    @told(shapes.RecallShape, many=True, filters=("dataset",), summary="Recalls", tags=["leaving"])
+    def get(self, request: Request) -> Response:
+        return self.listing(self.rows(), shapes.RecallShape, ByTime)
+
+
+class OneRecallDoor(Removals):
+    kind = "recall"
+
+    @told(shapes.RecallShape, summary="One recall, step by step", tags=["leaving"])
+    def get(self, request: Request, pk: Any) -> Response:
+        return Response(shapes.RecallShape(self.one(pk)).data)
+
+
+class CertificateDoor(Removals):
+    """The certificate as a page to be printed and filed."""
+
+    @told(OpenApiTypes.STR, summary="The certificate of a departure, to be printed", tags=["leaving"])
+    def get(self, request: Request, pk: Any) -> HttpResponse:
+        page = certificates.page(self.asker, self.one(pk))
+        policy = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
+        return HttpResponse(page, content_type="text/html; charset=utf-8", headers={"Content-Security-Policy": policy, "Cache-Control": "no-store"})
