@@ -186,7 +186,7 @@ MYELIN_RUN_KINDS = {
     # Without one: the runner does the work itself.
     **{
         kind: {"work": f"releases.actions.work_{kind}", "record": f"releases.actions.record_{kind}", "dead": f"releases.actions.{kind}_died"}
-        for kind in ("freeze", "package", "withdraw")
+        for kind in ("freeze", "validate", "package", "withdraw")
     },
 }
 # What is due from time to time: (name, function, every so many seconds). An absent room has nothing due.

@@ -122,3 +122,30 @@ class Entitlement(Fact):
     @property
     def alive(self) -> bool:
         return self.revoked_at is None and self.starts <= timezone.now() < self.ends
+
+
+class DangerousAct(Fact):
+    """What two people agree on before it is done (`registry.access.pairs`): the act, the one thing it is done to, why, who said so, and when it was used."""
+
+    dataset = models.ForeignKey(Dataset, models.PROTECT, related_name="dangerous_acts")
+    act = models.CharField(max_length=20)
+    object = models.CharField(max_length=200)
+    detail = models.JSONField(default=dict, blank=True)
+    reason = models.TextField()
+    proposed_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
+    proposed_at = models.DateTimeField(auto_now_add=True)
+    seconded_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+")
+    seconded_at = models.DateTimeField(null=True, blank=True)
+    used_at = models.DateTimeField(null=True, blank=True)
+    expires_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["-created_at"]
+        constraints = [
+            models.CheckConstraint(condition=models.Q(seconded_by__isnull=True) | ~models.Q(seconded_by=models.F("proposed_by")), name="two_are_two_people"),
+            models.CheckConstraint(
+                condition=models.Q(seconded_by__isnull=True, seconded_at__isnull=True) | models.Q(seconded_by__isnull=False, seconded_at__isnull=False),
+                name="seconded_by_somebody_at_some_time",
+            ),
+            models.CheckConstraint(condition=models.Q(used_at__isnull=True) | models.Q(seconded_at__isnull=False), name="used_once_two_agreed"),
+        ]

@@ -87,15 +87,18 @@ class Dataset(Fact):
     sites = models.ManyToManyField(Site, related_name="datasets", blank=True)
     purpose_level = models.CharField(max_length=12, choices=Level.choices, default=Level.CONTROLLED)
     min_count = models.PositiveSmallIntegerField(default=11)
+    k = models.PositiveSmallIntegerField(default=5, help_text="a release of which a class is smaller needs two people; 1: none does")
     retention_days = models.PositiveSmallIntegerField(default=30)
     licence = models.CharField(max_length=200, blank=True)
     terms = models.TextField(blank=True)
+    citation = models.JSONField(default=dict, blank=True, help_text="creators, publisher, subjects, funding, doi (registry.releases.citing)")
     protocol = models.JSONField(default=dict, blank=True, help_text="a protocol profile of its own, as qa/profiles/*.toml; empty: magnims-2024")
     inclusion = models.JSONField(default=list, blank=True, help_text="ids of the profile's rules that a scan must not break")
 
     class Meta:
         constraints = [
             models.CheckConstraint(condition=models.Q(min_count__gte=2), name="dataset_min_count_at_least_2"),
+            models.CheckConstraint(condition=models.Q(k__range=(1, 1000)), name="dataset_k_1_to_1000"),
             models.CheckConstraint(condition=models.Q(retention_days__range=(1, 365)), name="dataset_retention_1_to_365_days"),
         ]
 

@@ -169,6 +169,21 @@ class ReleaseDoor(Door):
         return Response(deciding_shapes.ReleaseShape(find(releases.releases(self.asker), pk=pk)).data)
 
 
+class ValidateDoor(Door):
+    scopes = {"POST": "decide"}
+
+    @told(
+        deciding_shapes.ReleaseShape,
+        request=None,
+        status=202,
+        summary="Have a frozen release validated again, where that came to nothing",
+        tags=["releases"],
+    )
+    def post(self, request: Request, pk: Any) -> Response:
+        release = actions.validate(self.asker, find(releases.releases(self.asker), pk=pk))
+        return Response(deciding_shapes.ReleaseShape(release).data, status=202)
+
+
 class ReleaseManifestDoor(Door):
     @told(deciding_shapes.ReleaseManifest, summary="Every path and hash of a release", tags=["releases"])
     def get(self, request: Request, pk: Any) -> Response:

@@ -80,6 +80,7 @@ v1: list[URLPattern] = [
     path("images/<uuid:pk>/review/<int:number>.png", deciding.ReviewDoor.as_view()),
     path("releases", deciding.ReleasesDoor.as_view()),
     path("releases/<uuid:pk>", deciding.ReleaseDoor.as_view()),
+    path("releases/<uuid:pk>/validate", deciding.ValidateDoor.as_view()),
     path("releases/<uuid:pk>/manifest", deciding.ReleaseManifestDoor.as_view()),
     path("mails", deciding.DeadMailsDoor.as_view()),
     path("audit/lines", deciding.LinesDoor.as_view()),

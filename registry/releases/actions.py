@@ -53,13 +53,17 @@ __all__ = [
     "recall",
     "record_freeze",
     "record_package",
+    "record_validate",
     "record_withdraw",
     "start_download",
     "tick",
+    "validate",
+    "validate_died",
     "withdraw",
     "withdraw_died",
     "work_freeze",
     "work_package",
+    "work_validate",
     "work_withdraw",
 ]
 
@@ -71,10 +75,10 @@ Beat = Callable[[], None]
 
 
 def freeze(actor: User, dataset: Dataset, changes: str = "") -> Release:
-    """Begin release n+1 of a dataset: a run puts it together and has it validated. Raises Denied, Conflict."""
+    """Begin release n+1 of a dataset: a run puts it together, and another has it validated. Raises Denied, Conflict."""
     policy.require_in(actor, "freeze", dataset)
     with transaction.atomic():
-        if not freezing.may_be_in(dataset):
+        if not freezing.may_be_in(dataset).exists():
             raise Conflict("nothing_to_release", "No accepted image of anybody whose consent holds is in this dataset.", "Accept images first.")
         release = freezing.open_release(dataset, actor.email, changes)
         release.run_id = runs.enqueue("freeze", subject_id=release.pk, dataset_id=dataset.pk).pk
@@ -84,21 +88,19 @@ def freeze(actor: User, dataset: Dataset, changes: str = "") -> Release:
 
 
 def work_freeze(run: Run, beat: Beat) -> dict[str, Any]:
-    """Put the release together and have it examined."""
+    """Put the release together."""
     release = Release.objects.select_related("dataset").get(pk=run.subject_id)
-    if release.state != Release.State.FREEZING:
-        return {}
-    freezing.assemble(release, beat)
-    release.refresh_from_db()
-    return freezing.examine(release, beat)
+    if release.state == Release.State.FREEZING:
+        freezing.assemble(release, beat)
+    return {}
 
 
-def record_freeze(run: Run, report: dict[str, Any]) -> dict[str, Any]:
+def record_freeze(run: Run, told: dict[str, Any]) -> dict[str, Any]:
     """Make it final, in the ledger's fenced transaction. Raises freezing.Moved when somebody in it changed their mind: it is put together again."""
     release = Release.objects.select_related("dataset").get(pk=run.subject_id)
     if release.state == Release.State.FREEZING:
-        release = freezing.close(release, report)
-        audit.write(SYSTEM, f"release.{release.state}", f"release:{release.pk}", dataset=release.dataset, sha256=release.sha256, errors=report["errors"])
+        release = freezing.close(release)
+        audit.write(SYSTEM, "release.frozen", f"release:{release.pk}", dataset=release.dataset, sha256=release.sha256)
     return {"state": release.state, "sha256": release.sha256}
 
 
@@ -106,6 +108,40 @@ def freeze_died(run: Run) -> None:
     """The release could not be made: its number is spent, and the next may be begun."""
     if Release.objects.filter(pk=run.subject_id, state=Release.State.FREEZING).update(state=Release.State.FAILED):
         audit.write(SYSTEM, "release.failed", f"release:{run.subject_id}", dataset=run.dataset_id, code=run.code)
+
+
+def validate(actor: User, release: Release) -> Release:
+    """Have a frozen release examined again, where the run that should have done so came to nothing. Raises Denied, Conflict."""
+    policy.require_in(actor, "freeze", release.dataset)
+    with transaction.atomic():
+        held = Release.objects.select_for_update(of=("self",)).select_related("dataset").get(pk=release.pk)
+        if held.state != Release.State.FROZEN:
+            raise Conflict("release_not_frozen", "Only a release whose validation is pending is validated.", "Look at its state.")
+        held.run_id = runs.enqueue("validate", subject_id=held.pk, dataset_id=held.dataset_id).pk
+        held.save(update_fields=["run_id"])
+        audit.write(actor, "release.validate", f"release:{held.pk}", dataset=held.dataset)
+    return held
+
+
+def work_validate(run: Run, beat: Beat) -> dict[str, Any]:
+    """Have a frozen release examined: every byte by its hash, the whole by the official validator."""
+    release = Release.objects.select_related("dataset").get(pk=run.subject_id)
+    return freezing.examine(release, beat) if release.state == Release.State.FROZEN else {}
+
+
+def record_validate(run: Run, report: dict[str, Any]) -> dict[str, Any]:
+    """Settle it, in the ledger's fenced transaction."""
+    release = Release.objects.select_related("dataset").get(pk=run.subject_id)
+    if release.state == Release.State.FROZEN:
+        release = freezing.settle(release, report)
+        audit.write(SYSTEM, f"release.{release.state}", f"release:{release.pk}", dataset=release.dataset, sha256=release.sha256, errors=report["errors"])
+    return {"state": release.state}
+
+
+def validate_died(run: Run) -> None:
+    """It stays pending, and says why; a steward may have it validated again."""
+    if Release.objects.filter(pk=run.subject_id, state=Release.State.FROZEN).update(validator={"code": run.code, "reason": run.reason}):
+        audit.write(SYSTEM, "release.unexamined", f"release:{run.subject_id}", dataset=run.dataset_id, code=run.code)
 
 
 # --- packages --------------------------------------------------------------------------------------------------------------------------------------
@@ -117,10 +153,11 @@ def build_package(actor: User, entitlement: Entitlement, release: Release | None
         raise Denied("not_yours", "This entitlement belongs to somebody else.")
     if not entitlement.alive:
         raise Denied(*_why_ended(entitlement))
-    release = release or freezing.newest(entitlement.dataset)
+    given = freezing.given_to(entitlement)
+    release = release or given.first()
     if release is None:
         raise Conflict("no_release", "This dataset has no release yet.", "Wait for the steward to freeze one.")
-    if release.dataset_id != entitlement.dataset_id or release.state != Release.State.VALIDATED:
+    if not given.filter(pk=release.pk).exists():
         raise Conflict("release_not_validated", "This release may not be given out.", "Choose a validated release of the dataset.")
     if not release.people.filter(tombstone=False, participant__in=policy.covered(entitlement)).exists():
         raise Conflict("nobody_allowed", "This entitlement covers nobody in this release.", "Look at the request's answers.")

@@ -1,7 +1,8 @@
 """How a release is put together, examined and closed; used by the act of freezing and by a departure, which makes the next release.
 
-`assemble` writes rows while the release is still `freezing` (again and again, if need be); `examine` lays the tree out as hard links inside the store's
-file system and asks the official BIDS validator; `close` makes it final only if nobody in it has changed their mind meanwhile (epochs are compared).
+`assemble` writes rows while the release is still `freezing` (again and again, if need be); `close` makes it final only if nobody in it has changed their mind
+meanwhile (epochs are compared). From then on it is `frozen`: its validation is pending, and a run of its own lays the tree out as hard links inside the
+store's file system and asks the official BIDS validator (`examine`, `settle`). Who may have what is pending stands in `given_to`.
 """
 
 from __future__ import annotations
@@ -17,24 +18,26 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F, QuerySet
-from django.utils import timezone
+from django.db.models import F, Q, QuerySet
 
 from bidstree import check
+from registry.access import policy
+from registry.access.models import Entitlement
 from registry.accounts.models import Dataset
 from registry.clinical.models import ClinicalRecord
-from registry.consent import queries as consent
 from registry.imaging import store
 from registry.imaging.models import Image, StoredFile
 from registry.releases import tree, whole
-from registry.releases.models import Release, ReleaseFile, ReleaseParticipant
+from registry.releases.models import Package, Release, ReleaseFile, ReleaseParticipant
 from registry.releases.sealing import canonical
 from registry.releases.tree import Entry
-from registry.rules import Conflict, holds
+from registry.rules import Conflict
+from registry.runs import actions as runs
 from registry.subjects.models import Participant, Visit
 
 BATCH = 400
 TREES = ".trees"
+MOVING = frozenset({"version", "changes"})  # what a header says anew with every release
 Beat = Callable[[], None]
 
 
@@ -42,11 +45,9 @@ class Moved(Exception):
     """Somebody's consent changed while the release was put together: it is put together again."""
 
 
-def may_be_in(dataset: Dataset) -> list[Participant]:
-    """Active people of a dataset whose consent holds today and who have an accepted image, by label."""
-    today = timezone.now().date()
-    with_images = Participant.objects.filter(dataset=dataset, state="active", visits__images__state="accepted").distinct().select_related("dataset")
-    return [person for person in with_images.order_by("label") if holds(consent.current(person), today).permitted]
+def may_be_in(dataset: Dataset) -> QuerySet[Participant]:
+    """Active people of a dataset whose consent holds at this moment and who have an accepted image, by label."""
+    return policy.countable(dataset).filter(visits__images__state="accepted").distinct().select_related("dataset").order_by("label")
 
 
 def open_release(dataset: Dataset, by: str, changes: str) -> Release:
@@ -61,7 +62,7 @@ def open_release(dataset: Dataset, by: str, changes: str) -> Release:
 
 def assemble(release: Release, beat: Beat) -> None:
     """Write down who and what is in a release, their facts into the store first. Idempotent while it is `freezing`."""
-    people = may_be_in(release.dataset)
+    people = list(may_be_in(release.dataset))
     header = tree.header_of(release.dataset, release.version, _history(release))
     told: dict[Any, dict[str, Any]] = {}
     facts: list[ReleaseParticipant] = []
@@ -150,20 +151,67 @@ def examine(release: Release, beat: Beat) -> dict[str, Any]:
     return {"errors": report.errors, "warnings": report.warnings, "findings": dict(counts), "schema": report.versions.get("bids", "")}
 
 
-def close(release: Release, report: dict[str, Any]) -> Release:
-    """Make a release final, inside the caller's transaction. Raises Moved when somebody in it left or changed their consent since `assemble`."""
+def close(release: Release, report: dict[str, Any] | None = None) -> Release:
+    """Make a release final, inside the caller's transaction: `frozen`, with a run that validates it, or settled at once by a `report`.
+
+    Raises Moved when somebody in it left or changed their consent since `assemble`.
+    """
     locked = Release.objects.select_for_update(of=("self",)).select_related("dataset").get(pk=release.pk)
     if locked.state != Release.State.FREEZING:
         return locked
     if locked.people.exclude(participant__epoch=F("epoch")).exists() or locked.people.exclude(participant__state="active").exists():
         raise Moved
     locked.sha256 = digest(locked.files.values_list("path", "sha256", "bytes"))
-    locked.validator = report
-    locked.state = Release.State.VALIDATED if report["errors"] == 0 else Release.State.INVALID
+    locked.narrows = narrowed(locked)
+    locked.state = Release.State.FROZEN
     locked.save()
+    if report is not None:
+        return settle(locked, report)
+    locked.run_id = runs.enqueue("validate", subject_id=locked.pk, dataset_id=locked.dataset_id).pk
+    locked.save(update_fields=["run_id"])
     return locked
 
 
+def settle(release: Release, report: dict[str, Any]) -> Release:
+    """What the validator said of a frozen release, inside the caller's transaction: `validated` or `invalid` from now on. Packages of an invalid one die."""
+    locked = Release.objects.select_for_update(of=("self",)).select_related("dataset").get(pk=release.pk)
+    if locked.state == Release.State.FROZEN:
+        locked.validator = report
+        locked.state = Release.State.VALIDATED if report["errors"] == 0 else Release.State.INVALID
+        locked.save(update_fields=["validator", "state"])
+        if locked.state == Release.State.INVALID:
+            living = Package.objects.filter(release=locked, state__in=[Package.State.BUILDING, Package.State.READY])
+            living.update(state=Package.State.DEAD, code="release_invalid", reason="The validator refused this release. Ask for a package of another.")
+    return locked
+
+
+def narrowed(release: Release) -> Release | None:
+    """The newest validated release, if this one holds nothing but what that one holds: the same facts and files of fewer people, in the same words."""
+    last = newest(release.dataset)
+    if last is None or any(release.manifest.get(name) != last.manifest.get(name) for name in {*release.manifest, *last.manifest} - MOVING):
+        return None
+    before, here = _told_by(last), _told_by(release)
+    return last if here < before and {who for who, *_ in before - here}.isdisjoint({who for who, *_ in here}) else None
+
+
+def _told_by(release: Release) -> set[tuple[Any, str, str]]:
+    """(person, path, hash) of all that is anybody's own in a release, their facts as the path ""."""
+    facts = {(who, "", sha256) for who, sha256 in release.people.values_list("participant", "facts_sha256")}
+    return facts | set(release.files.filter(participant__isnull=False).values_list("participant", "path", "sha256"))
+
+
 def newest(dataset: Dataset) -> Release | None:
-    """The newest release of a dataset that may be given out."""
+    """The newest release of a dataset that may be given to anybody entitled."""
     return Release.objects.filter(dataset=dataset, state=Release.State.VALIDATED).order_by("-number").first()
+
+
+def standing(dataset: Dataset) -> Release | None:
+    """The newest release of a dataset that is closed and not refused by the validator, its validation pending or not: what a departure must be taken out of."""
+    return Release.objects.filter(dataset=dataset, state__in=[Release.State.FROZEN, Release.State.VALIDATED]).order_by("-number").first()
+
+
+def given_to(entitlement: Entitlement) -> QuerySet[Release]:
+    """The releases that may be given to this holder, newest first: those that are validated; and one whose validation is pending where it only takes people
+    away from a validated one, and the holder was entitled before it was made (docs/decisions/0015)."""
+    narrower = Q(state=Release.State.FROZEN, narrows__state=Release.State.VALIDATED, created_at__gte=entitlement.starts)
+    return Release.objects.filter(narrower | Q(state=Release.State.VALIDATED), dataset=entitlement.dataset_id).order_by("-number")

@@ -15,7 +15,10 @@ HEX64 = r"^[0-9a-f]{64}$"
 
 
 class Release(models.Model):
-    """Release `number` of a dataset. Frozen: files and hashes never change, but for tombstones."""
+    """Release `number` of a dataset. Frozen: files and hashes never change, but for tombstones; until the validator has answered, its validation is pending.
+
+    `narrows`: the validated release of which it only takes people away. `account`: what stands behind it (`registry.releases.accounting`), with its hash.
+    """
 
     class State(models.TextChoices):
         FREEZING = "freezing"
@@ -27,11 +30,15 @@ class Release(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     dataset = models.ForeignKey("accounts.Dataset", models.PROTECT, related_name="releases")
     number = models.PositiveIntegerField()
-    version = models.CharField(max_length=20)
+    version = models.CharField(max_length=20, blank=True, help_text="semantic; known when it is put together")
+    part = models.CharField(max_length=5, blank=True, help_text="the part of the version that the steward wants moved at least: patch, minor, major")
     state = models.CharField(max_length=10, choices=State, default=State.FREEZING)
     changes = models.TextField(blank=True)
     manifest = models.JSONField(default=dict, help_text="what the dataset's own files are made from: name, licence, versions, counts")
     validator = models.JSONField(default=dict)
+    narrows = models.ForeignKey("self", models.PROTECT, null=True, related_name="+")
+    account = models.JSONField(default=dict)
+    account_sha256 = models.CharField(max_length=64, blank=True, help_text="of the canonical JSON of the account")
     sha256 = models.CharField(max_length=64, blank=True, help_text="of the canonical list of paths, hashes and sizes")
     run_id = models.UUIDField(null=True)
     created_by = models.CharField(max_length=150)
@@ -42,6 +49,7 @@ class Release(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["dataset", "number"], name="release_number_once"),
             models.UniqueConstraint(fields=["dataset"], condition=models.Q(state="freezing"), name="release_one_at_a_time"),
+            models.UniqueConstraint(fields=["dataset", "version"], condition=~models.Q(version=""), name="release_version_once"),
             models.CheckConstraint(condition=models.Q(state__in=["freezing", "frozen", "validated", "invalid", "failed"]), name="release_state_known"),
             models.CheckConstraint(
                 condition=~models.Q(state__in=["frozen", "validated", "invalid"]) | models.Q(sha256__regex=HEX64), name="release_frozen_is_hashed"

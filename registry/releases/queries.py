@@ -13,13 +13,16 @@ from registry.access import policy
 from registry.access import queries as access
 from registry.access.models import Entitlement, Request
 from registry.accounts.models import User
+from registry.releases import freezing
 from registry.releases.models import Notice, Package, PackageParticipant, Release, Removal
 
 
 def releases(asker: User) -> QuerySet[Release]:
-    """Releases of the datasets one works in, in whatever state; of the others that one may know of, those that are given out."""
+    """Releases of the datasets one works in, in whatever state; of the others that one may know of, those that are given out, to all or to the asker."""
     mine = access.datasets_of(asker, "contributor", "steward", "auditor")
     known = Q(dataset__in=access.datasets(asker).values("pk"), state=Release.State.VALIDATED)
+    for entitlement in Entitlement.objects.filter(user=asker.pk, revoked_at=None):
+        known |= Q(pk__in=freezing.given_to(entitlement).values("pk")) if entitlement.alive else Q()
     return Release.objects.filter(known | Q(dataset__in=mine)).select_related("dataset")
 
 

@@ -57,7 +57,7 @@ def in_rows(needles: list[bytes]) -> Iterator[Trace]:
         for table in tables:
             found: dict[str, int] = {}
             with connection.cursor() as cursor:
-                cursor.execute(f"SELECT * FROM {connection.ops.quote_name(table)}")
+                cursor.execute(f"SELECT * FROM {connection.ops.quote_name(table)}")  # noqa: S608 - a name that the database told us
                 names = [column[0] for column in cursor.description]
                 while rows := cursor.fetchmany(2000):
                     for row in rows:
@@ -79,7 +79,11 @@ def in_files(needles: list[bytes], roots: Iterable[Path] = ()) -> Iterator[Trace
     """In the names and bytes of every file of the zones, keys, mails and logs; a database's own files are read as rows above."""
     for root in dict.fromkeys([Path(settings.MYELIN_HOME), Path(settings.MYELIN_KEYS), *map(Path, settings.MYELIN_ZONES.values()), *roots]):
         for file in sorted(root.rglob("*")) if root.exists() else []:
-            if file.is_file() and not file.name.startswith(tuple(_databases())) and (any(needle in file.name.encode() for needle in needles) or _in(file, needles)):
+            if (
+                file.is_file()
+                and not file.name.startswith(tuple(_databases()))
+                and (any(needle in file.name.encode() for needle in needles) or _in(file, needles))
+            ):
                 yield Trace(f"{root.name}/{file.relative_to(root).parts[0]}", "", 1)
 
 

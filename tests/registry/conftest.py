@@ -90,7 +90,7 @@ class World:
 
     def dataset(self, *sites: Site, slug: str | None = None, agreement: str = "You keep the data to yourself.", **fields: Any) -> Dataset:
         slug = slug or f"set-{next(self.numbers)}"
-        return access.open_dataset("system:test", slug, f"Dataset {slug}", sites, agreement, **fields)
+        return access.open_dataset("system:test", slug, f"Dataset {slug}", sites, agreement, **{"k": 1, **fields})
 
     def contributor(self, dataset: Dataset, site: Site) -> User:
         user = self.user("contributor")

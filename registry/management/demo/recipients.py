@@ -13,6 +13,7 @@ from client.errors import ClientError, Refused
 from client.records import Package
 from registry.management.demo import search
 from registry.management.demo.stage import DATASET, Stage
+from registry.management.demo.story import examined
 
 LEFT_OUT, LEAVES = "p3", "p2"
 PURPOSE = {
@@ -128,7 +129,7 @@ def why(stage: Stage, old: Package) -> str:
 def note_next_release(stage: Stage) -> None:
     """The newest release is valid and does not name the one who left."""
     rows = sorted(stage.steward.rows("releases", dataset=DATASET), key=lambda r: r["number"])
-    newest = stage.steward.release(rows[-1]["id"])
+    newest = examined(stage, "validating it", rows[-1]["id"])
     manifest = stage.steward.wire.get(f"/releases/{newest.id}/manifest")
     label = f"sub-{stage.registered[LEAVES].label}"
     named = sum(1 for f in manifest["files"] if f["path"].startswith(label) and not f.get("tombstone"))

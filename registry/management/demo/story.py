@@ -16,6 +16,7 @@ from registry.management.demo import picture
 from registry.management.demo.stage import ADMIN, DATASET, RESEARCHER, STEWARD, HandIn, Stage
 
 WAITING = {"stranger": "unknown_participant", "two_patients": "two_patients", "no_consent": "no_consent"}
+MAKING = ("freezing", "frozen")  # states of a release that still change by themselves
 AGREEMENT = (
     "You may use these data for the purpose of your request only. You will not try to identify anybody, not pass the data on, keep them safe, and delete "
     "what a notice of withdrawal names. You will tell the registry what you publish."
@@ -30,7 +31,7 @@ def open_registry(stage: Stage) -> None:
     for site in stage.story.sites:
         admin.create("sites", code=site.code, name=site.name, country=site.country)
     about: dict[str, Any] = {"description": "Heads that never existed.", "licence": "Demo only", "terms": AGREEMENT, "agreement": AGREEMENT, "min_count": 2}
-    about["sites"] = [site.code for site in stage.story.sites]
+    about |= {"k": 1, "sites": [site.code for site in stage.story.sites]}
     admin.create("datasets", slug=DATASET, name="Sheath demo", **about)
     admin.create("roles", email=STEWARD, dataset=DATASET, site=None, kind="steward")
     for site in stage.story.sites:
@@ -221,7 +222,9 @@ def accept_and_freeze(stage: Stage) -> None:
 
 
 def freeze(stage: Stage, changes: str) -> Any:
-    started = stage.steward.freeze(DATASET, changes)
-    return stage.wait(
-        "freezing and validating", lambda: stage.steward.release(started.id), lambda r: r.state != "freezing", lambda r: (int(r.state != "freezing"), 1)
-    )
+    return examined(stage, "freezing and validating", stage.steward.freeze(DATASET, changes).id)
+
+
+def examined(stage: Stage, what: str, release: str) -> Any:
+    """The release once the validator has answered."""
+    return stage.wait(what, lambda: stage.steward.release(release), lambda r: r.state not in MAKING, lambda r: (int(r.state not in MAKING), 1))

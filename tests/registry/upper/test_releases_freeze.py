@@ -9,6 +9,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyrage
 import pytest
 from django.conf import settings
 from django.db import IntegrityError, transaction
@@ -18,7 +19,7 @@ from qa import tables as quality
 from registry.clinical import actions as clinical
 from registry.consent import actions as consent
 from registry.imaging import store
-from registry.releases import actions, freezing, tree
+from registry.releases import actions, freezing, queries, tree
 from registry.releases.models import Release
 from registry.rules import Conflict, Denied
 from registry.runs import ledger, runner
@@ -157,14 +158,16 @@ def test_a_store_that_rots_stops_the_release(house: Any, carried: Any) -> None:
     path = store.path(person, image.files.first().sha256)
     good = path.read_bytes()
     path.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
-    release = actions.freeze(house.steward, house.dataset)
-    run = Run.objects.get(pk=release.run_id)
-    assert runner.carry(str(run.pk)) == "dead"
-    run.refresh_from_db()
+    release = pending(house, carried)
+    assert runner.carry(str(release.run_id)) == "dead"
     release.refresh_from_db()
-    assert (run.code, release.state) == ("store_damaged", "failed")
+    assert (release.validator["code"], release.state) == ("store_damaged", "frozen")
+    assert release not in freezing.given_to(house.world.entitled(house.dataset, house.steward))
     path.write_bytes(good)
-    assert frozen(house, carried).number == 2
+    actions.validate(house.steward, release)
+    carried.work()
+    release.refresh_from_db()
+    assert release.state == "validated"
 
 
 def test_what_the_validator_refuses_is_not_given_out(house: Any, carried: Any) -> None:
@@ -199,7 +202,7 @@ def test_somebody_who_leaves_while_it_is_made_is_not_in_it(house: Any) -> None:
     with transaction.atomic():
         actions.record_freeze(run, report)
     release.refresh_from_db()
-    assert (release.state, labels(release)) == ("validated", {stays.label})
+    assert (release.state, labels(release)) == ("frozen", {stays.label})
 
 
 def test_one_release_at_a_time_and_none_of_nothing(house: Any) -> None:
@@ -256,3 +259,84 @@ def test_a_release_tells_of_each_image_how_it_was_judged_and_of_each_visit_the_a
     who = f"sub-{person.label}"
     assert texts[f"{who}/ses-m00/{who}_ses-m00_scans.tsv"] == (f"filename\tquality\tdeface\tconversion\nanat/{who}_ses-m00_T1w.nii.gz\tpass\tdefaced\tagreed\n")
     assert texts[f"{who}/{who}_sessions.tsv"] == "session_id\tday\tage\nses-m00\t0\t34\n"
+
+
+def pending(house: Any, carried: Any) -> Release:
+    """A release that is frozen, its validation not begun."""
+    release = actions.freeze(house.steward, house.dataset)
+    assert runner.carry(str(release.run_id)) == "done"
+    release.refresh_from_db()
+    assert release.state == "frozen" and Run.objects.get(pk=release.run_id).kind == "validate"
+    return release
+
+
+def test_a_pending_release_is_given_out_only_where_it_takes_away_and_not_to_newcomers(house: Any, carried: Any) -> None:
+    """The denied and the allowed: somebody new in it, somebody gone from it; entitled before, entitled after."""
+    stays, leaves = house.person(), house.person()
+    for person in (stays, leaves):
+        house.image(person)
+    first = frozen(house, carried)
+    holder = house.world.entitled(house.dataset, house.steward, recipient_key=str(pyrage.x25519.Identity.generate().to_public()))
+    consent.record(leaves, "expired")
+    less = pending(house, carried)
+    newcomer = house.world.entitled(house.dataset, house.steward)
+    assert less.narrows == first and freezing.newest(house.dataset) == first and freezing.standing(house.dataset) == less
+    assert list(freezing.given_to(holder)) == [less, first] and list(freezing.given_to(newcomer)) == [first]
+    assert less in queries.releases(holder.user) and less not in queries.releases(newcomer.user)
+    with pytest.raises(Conflict, match="release_not_validated"):
+        actions.build_package(newcomer.user, newcomer, less)
+    assert actions.build_package(holder.user, holder).release == less
+    carried.work()
+    assert list(freezing.given_to(newcomer)) == [less, first], "the validator was green"
+    house.image(house.person())
+    more = pending(house, carried)
+    assert more.narrows is None and more not in freezing.given_to(holder)
+    carried.work()
+    assert more in freezing.given_to(holder) and more in freezing.given_to(newcomer)
+
+
+def test_a_person_with_fewer_images_is_no_narrower_release(house: Any, carried: Any) -> None:
+    person = house.person()
+    house.image(person)
+    image = house.image(person, suffix="T2w")
+    frozen(house, carried)
+    type(image).objects.filter(pk=image.pk).update(state="withdrawn")
+    assert pending(house, carried).narrows is None
+
+
+def test_what_the_validator_refuses_afterwards_kills_the_packages_made_meanwhile(house: Any, carried: Any, monkeypatch: Any) -> None:
+    stays, leaves = house.person(), house.person()
+    for person in (stays, leaves):
+        house.image(person)
+    frozen(house, carried)
+    holder = house.world.entitled(house.dataset, house.steward)
+    consent.record(leaves, "expired")
+    less = pending(house, carried)
+    package = actions.build_package(holder.user, holder)
+    assert package.release == less
+    with transaction.atomic():
+        freezing.settle(less, {"errors": 1, "warnings": 0, "findings": {}})
+    package.refresh_from_db()
+    assert (package.state, package.code) == ("dead", "release_invalid") and less not in freezing.given_to(holder)
+
+
+def test_a_validation_that_died_is_asked_for_again(house: Any, carried: Any, monkeypatch: Any) -> None:
+    house.image(house.person())
+    release = pending(house, carried)
+
+    def broken(*_: Any) -> None:
+        raise Conflict("validator_missing", "It is not there.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(freezing, "examine", broken)
+        assert runner.carry(str(release.run_id)) == "dead"
+    release.refresh_from_db()
+    assert release.state == "frozen" and release.validator["code"] == "validator_missing"
+    with pytest.raises(Denied):
+        actions.validate(house.contributor, release)
+    actions.validate(house.steward, release)
+    carried.work()
+    release.refresh_from_db()
+    assert release.state == "validated"
+    with pytest.raises(Conflict, match="release_not_frozen"):
+        actions.validate(house.steward, release)

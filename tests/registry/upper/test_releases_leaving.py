@@ -131,7 +131,7 @@ def test_killed_at_any_step_it_is_finished_later(killed_at: int, told: Any, carr
             continue
     actions.record_withdraw(run, certificate)
     assert fresh(withdrawal).state == "done" and not store.folder(told.leaver).exists()
-    assert Release.objects.filter(state="validated").count() == 2 and Notice.objects.count() == 1
+    assert Release.objects.filter(state__in=["validated", "frozen"]).count() == 2 and Notice.objects.count() == 1
     assert Mail.objects.filter(subject__contains="left").count() == 1
 
 

@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("releases", "0001_initial"), ("subjects", "0003_leaving")]
+    dependencies = [("releases", "0002_pending_validation"), ("subjects", "0003_leaving")]
 
     operations = [
         migrations.RemoveConstraint("withdrawal", "withdrawal_state_known"),
