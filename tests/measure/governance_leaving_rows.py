@@ -230,9 +230,10 @@ def cut_downloads(depth: str) -> Result:
 def one_cut(house: Any, url: str, moment: int) -> tuple[int, bool, int]:
     """(bytes after the commit, whether all of it arrived, the status of the next request) of one download cut after so many bytes."""
     import requests
+    from django.db import transaction
 
     from registry.access import actions as access
-    from registry.releases import actions
+    from registry.releases import actions, ending
 
     person = house.person()
     package = packed(house, person)
@@ -241,8 +242,19 @@ def one_cut(house: Any, url: str, moment: int) -> tuple[int, bool, int]:
     reader.start()
     while reader.got < moment and reader.is_alive():
         time.sleep(0.001)
-    actions.withdraw(house.steward, person)
-    before = reader.got
+    at_commit: list[int] = []
+    begins = ending.person
+
+    def watched(*told: Any) -> Any:
+        transaction.on_commit(lambda: at_commit.append(reader.got))  # the first thing after the commit
+        return begins(*told)
+
+    ending.person = watched
+    try:
+        actions.withdraw(house.steward, person)
+    finally:
+        ending.person = begins
+    before = at_commit[0]
     reader.join(60)
     answer = requests.get(f"{url}/api/v1/packages/{package.pk}/download", headers={"Authorization": f"Bearer {token}"}, timeout=30)
     return reader.got - before, reader.got >= PART, answer.status_code
