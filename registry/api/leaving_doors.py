@@ -9,10 +9,12 @@ from drf_spectacular.types import OpenApiTypes
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from registry.api import handing_shapes
 from registry.api import receiving_shapes as shapes
-from registry.api.doors import ByTime, Door, find, told
-from registry.api.handing_doors import people
+from registry.api.doors import ByTime, Door, find, find_all, told
+from registry.api.handing_doors import people, visits
 from registry.imaging import queries as imaging
+from registry.intake import queries as intake
 from registry.releases import actions, certificates, queries
 from registry.rules import Invalid
 
@@ -49,6 +51,15 @@ class RecallDoor(Door):
     def post(self, request: Request, pk: Any) -> Response:
         image, given = find(imaging.images(self.asker), pk=pk), self.body(shapes.Recall)
         return Response(shapes.RecallShape(actions.recall(self.asker, image, given["cause"], given["reason"], given["path"])).data, status=202)
+
+
+class MoveDoor(Door):
+    @told(handing_shapes.StudyShape, request=shapes.Move, summary="Take a wrongly bound study from where it is, to the right visit or back", tags=["uploads"])
+    def post(self, request: Request, pk: Any) -> Response:
+        study, given = find(intake.studies(self.asker), pk=pk), self.body(shapes.Move)
+        visit = find_all(visits(self.asker), [given["visit"]], "visit")[given["visit"]] if given["visit"] else None
+        actions.rebind(self.asker, study, visit, given["reason"])
+        return Response(handing_shapes.StudyShape(find(intake.studies(self.asker), pk=pk)).data)
 
 
 class NoticesDoor(Door):

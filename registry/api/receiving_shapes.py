@@ -232,6 +232,11 @@ class WithdrawalShape(RemovalShape):
         return departures.elsewhere(self.context.get("asker"), removal)
 
 
+class Move(Strict):
+    visit = s.UUIDField(allow_null=True, default=None, help_text="the right visit; null: the study is taken back, and handed in again")
+    reason = s.CharField(max_length=2000)
+
+
 class Recall(Strict):
     cause = s.ChoiceField(["face", "text", "mask", "quality", "wrong_person"])
     reason = s.CharField(max_length=2000)

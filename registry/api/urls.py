@@ -65,6 +65,7 @@ v1: list[URLPattern] = [
     path("studies", handing.StudiesDoor.as_view()),
     path("studies/<uuid:pk>", handing.StudyDoor.as_view()),
     path("studies/<uuid:pk>/bind", handing.BindDoor.as_view()),
+    path("studies/<uuid:pk>/move", leaving.MoveDoor.as_view()),
     path("studies/<uuid:pk>/refuse", handing.RefuseStudyDoor.as_view()),
     path("images", deciding.ImagesDoor.as_view()),
     path("images/accept", deciding.AcceptManyDoor.as_view()),

@@ -37,6 +37,7 @@ from registry.releases.departures import (
     work_withdraw,
 )
 from registry.releases.models import Package, PackageParticipant, Release, ReleaseFile, ReleaseParticipant, Removal
+from registry.releases.rebinding import rebind
 from registry.rules import Conflict, Denied, Invalid
 from registry.runs import actions as runs
 from registry.runs import ledger, mail, ticking
@@ -50,6 +51,7 @@ __all__ = [
     "freeze",
     "freeze_died",
     "package_died",
+    "rebind",
     "recall",
     "record_freeze",
     "record_package",

@@ -125,7 +125,7 @@ def call_back(actor: User, image_id: uuid.UUID, cause: str, reason: str, path: s
     image = Image.objects.select_related(*related).get(pk=image_id)
     Participant.objects.select_for_update(of=("self",)).get(pk=image.visit.participant_id)
     image = Image.objects.select_for_update(of=("self",)).select_related(*related).get(pk=image_id)
-    if image.state != Image.State.ACCEPTED:
+    if image.state != Image.State.ACCEPTED and not (cause == Removal.Cause.WRONG_PERSON and image.state == Image.State.PROPOSED):
         raise Conflict("image_not_given", "Only what was accepted can be called back.", "Refuse what waits; what is withdrawn is gone.")
     removal = ending.image(actor, image, _files(image, path), cause, reason)
     _enqueue(removal)
