@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.http import HttpResponse
+from django.http import HttpResponse, StreamingHttpResponse
 from drf_spectacular.types import OpenApiTypes
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from registry.access import queries as access
+from registry.accounts.models import Site
 from registry.api import handing_shapes
 from registry.api import receiving_shapes as shapes
 from registry.api.doors import ByTime, Door, find, find_all, told
 from registry.api.handing_doors import people, visits
 from registry.imaging import queries as imaging
 from registry.intake import queries as intake
-from registry.releases import actions, certificates, queries
+from registry.releases import actions, certificates, own, queries, reporting
 from registry.rules import Invalid
 
 
@@ -127,3 +129,28 @@ class CertificateDoor(Removals):
         page = certificates.page(self.asker, self.one(pk))
         policy = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
         return HttpResponse(page, content_type="text/html; charset=utf-8", headers={"Content-Security-Policy": policy, "Cache-Control": "no-store"})
+
+
+class PersonReportDoor(Door):
+    """The identifier comes in the body: no address and no log holds it."""
+
+    @told(shapes.PersonReport, request=shapes.WhoseReport, summary="All that is held of a person, why, and who had it: for their site", tags=["people"])
+    def post(self, request: Request) -> Response:
+        given = self.body(shapes.WhoseReport)
+        dataset, site = find(access.datasets(self.asker), slug=given["dataset"]), find(Site.objects.all(), code=given["site"])
+        report = reporting.person_report(self.asker, dataset, site, given["patient_id"], given["issuer"])
+        return Response(reporting.plain(report), headers={"Cache-Control": "no-store"})
+
+
+class OwnDataDoor(Door):
+    """A site's own data as a tar."""
+
+    scopes = {"GET": "download"}
+
+    @told(OpenApiTypes.BINARY, summary="A site's own images, tables and receipts, as a tar", filters=("site",), tags=["people"])
+    def get(self, request: Request, slug: str) -> StreamingHttpResponse:
+        dataset = find(access.datasets(self.asker), slug=slug)
+        site = find(Site.objects.all(), code=self.asked("site").get("site", ""))
+        chunks = own.download(self.asker, dataset, site)
+        headers = {"Content-Disposition": f'attachment; filename="{slug}-{site.code}.tar"', "Cache-Control": "private, no-store"}
+        return StreamingHttpResponse(chunks, content_type="application/x-tar", headers=headers)

@@ -237,6 +237,18 @@ class Move(Strict):
     reason = s.CharField(max_length=2000)
 
 
+class WhoseReport(Strict):
+    dataset = s.SlugField()
+    site = s.SlugField()
+    patient_id = s.CharField(max_length=200)
+    issuer = s.CharField(max_length=200, allow_blank=True, default="")
+
+
+class PersonReport(Shape):
+    person = s.DictField()
+    participations = s.ListField(child=s.DictField(), help_text="one for each dataset: what is held, why, and who had it")
+
+
 class Recall(Strict):
     cause = s.ChoiceField(["face", "text", "mask", "quality", "wrong_person"])
     reason = s.CharField(max_length=2000)

@@ -105,6 +105,8 @@ v1: list[URLPattern] = [
     path("withdrawals", leaving.WithdrawalsDoor.as_view()),
     path("withdrawals/<uuid:pk>", leaving.WithdrawalDoor.as_view()),
     path("withdrawals/<uuid:pk>/certificate.html", leaving.CertificateDoor.as_view()),
+    path("person-report", leaving.PersonReportDoor.as_view()),
+    path("datasets/<slug:slug>/own", leaving.OwnDataDoor.as_view()),
     path("recalls", leaving.RecallsDoor.as_view()),
     path("recalls/<uuid:pk>", leaving.OneRecallDoor.as_view()),
     path("recalls/<uuid:pk>/certificate.html", leaving.CertificateDoor.as_view(kind="recall")),
