@@ -63,7 +63,7 @@ def test_an_image_goes_everywhere_and_nothing_else_does(told: Any, carried: Any)
     others = {file.path: store.path(told.one, file.sha256) for file in told.right.files.all()}
     volume = told.wrong.files.get(kind="image").sha256
     removal = recalled(told, carried, told.wrong)
-    assert removal.state == "done" and list(removal.steps) == [*leaving.order("recall")] and "vault_erased" not in removal.steps
+    assert removal.state == "done" and set(removal.steps) == set(leaving.order("recall")) and "vault_erased" not in removal.steps
     assert not store.path(told.one, volume).exists() and all(place.exists() for place in others.values())
     second = Release.objects.get(number=2)
     assert second.state == "validated" or second.validator["errors"]  # the mask of this test is no volume
