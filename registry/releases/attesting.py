@@ -47,7 +47,7 @@ def _remind(notices: list[Notice], days: int, now: datetime) -> int:
 def _suspend(notice: Notice, now: datetime) -> None:
     """Nothing more is given under this entitlement."""
     entitlement = notice.package.entitlement
-    if entitlement.revoked_at is None:
+    if entitlement.alive:
         access.revoke_entitlement(SYSTEM, entitlement, WHY)
     Notice.objects.filter(pk=notice.pk).update(suspended_at=now)
     audit.write(SYSTEM, "notice.overdue", f"notice:{notice.pk}", dataset=notice.package.release.dataset)

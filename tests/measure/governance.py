@@ -36,7 +36,7 @@ ROWS = [
         "unreachable under 5 s; new release under 60 s; notices = recipients; 0 traces; in a dump only the closed list",
         joined("governance_leaving_rows", "withdrawal"),
     ),
-    Row("two participants with byte-identical masks, one leaves", "the other's release verifies", rows.not_built()),
+    Row("two participants with byte-identical masks, one leaves", "the other's release verifies", joined("governance_leaving_rows", "same_bytes")),
     Row("a person in two datasets leaves", "gone from both; unlinkable from a dump without the vault key", joined("governance_leaving_rows", "two_datasets")),
     Row(
         "withdrawal at 50 random moments of a download of at least 64 MiB",

@@ -96,6 +96,14 @@ def fill(house: Any, carrier: Any, people: int) -> None:
     house.hashes = [file.sha256 for image in Image.objects.filter(visit=visit) for file in image.files.all() if file.kind == "image"]
 
 
+def first_release(house: Any) -> None:
+    """Put together the real way; the validator is asked about the one that follows."""
+    from django.db import transaction
+
+    with transaction.atomic():
+        house.release()
+
+
 def given(house: Any, carrier: Any) -> list[Any]:
     """Release 1, and packages of it: all but one were downloaded, one of them twice."""
     import pyrage
@@ -103,7 +111,7 @@ def given(house: Any, carrier: Any) -> list[Any]:
     from registry.releases import actions
     from registry.releases.models import Package
 
-    house.release()
+    first_release(house)
     packages = []
     for _ in range(RECIPIENTS):
         right = house.world.entitled(house.dataset, house.steward, recipient_key=str(pyrage.x25519.Identity.generate().to_public()))
@@ -167,6 +175,37 @@ def leave(house: Any, packages: list[Any]) -> dict[str, Any]:
     told["within"] = ", ".join(sorted({trace.kind for trace in traces if trace.kind}))
     told["identifier"] = len(remains.search([WHO])) + len(remains.in_vault_files([WHO]))
     return told
+
+
+# --- two people with the same bytes --------------------------------------------------------------------------------------------------------------
+
+
+def same_bytes(depth: str) -> Result:
+    """Two people whose images and masks are byte for byte the same, and one leaves: every byte of the other's is there, in both releases."""
+    house, carrier = house_of(opened(), "same"), carried()
+    from registry.imaging import store
+    from registry.releases import actions, freezing
+    from registry.releases.models import Release
+
+    going, staying = house.person(), house.person()
+    equal = [house.image(person, seed="the very same") for person in (going, staying)]
+    for image, person in zip(equal, (going, staying), strict=True):
+        mask = image.bids_path.replace("sub-", "derivatives/annotations/sub-", 1).replace("_T1w", "_label-lesion_mask")
+        sha256 = hashlib.sha256(b"a mask").hexdigest()
+        store.put(person, b"a mask", sha256)
+        image.files.create(path=mask, sha256=sha256, bytes=6, kind="annotation")
+    shared = {file.sha256 for file in equal[0].files.all()} & {file.sha256 for file in equal[1].files.all()}
+    first_release(house)
+    actions.withdraw(house.contributor, going)
+    carrier.work()
+    files = wrong = 0
+    for release in Release.objects.filter(dataset=house.dataset):
+        for entry in freezing.entries(release):
+            part = entry.part()
+            files += part.file is not None
+            wrong += part.file is not None and (not part.file.exists() or store.digest(part.file) != part.sha256)
+    met = files == 6 and not wrong and len(shared) == 3 and not store.folder(going).exists()
+    return Result(f"{len(shared)} files with the same bytes; {files} stored files of the other in 2 releases verified, {wrong} wrong ({engine()})", met=met)
 
 
 # --- one person in two datasets ------------------------------------------------------------------------------------------------------------------
