@@ -172,7 +172,8 @@ def record_withdraw(run: Run, certificate: dict[str, Any]) -> dict[str, Any]:
         steps = {**removal.steps, "certified": {"at": timezone.now().isoformat()}}
         Removal.objects.filter(pk=removal.pk).update(state="done", certificate=certificate, steps=steps)
         recalled = removal.kind == Removal.Kind.RECALL
-        for to in [removal.requested_by] if "@" in removal.requested_by else accounts.contributors(removal.participant.dataset, removal.participant.site):
+        told = {user.email for user in accounts.contributors(removal.participant.dataset, removal.participant.site)} | {removal.requested_by}
+        for to in sorted(address for address in told if "@" in address):
             mail.queue(to, "recall_done" if recalled else "withdrawal_done", f"/{'recalls' if recalled else 'withdrawals'}/{removal.pk}")
         thing = f"image:{removal.image_id}" if recalled else f"participant:{removal.participant_id}"
         audit.write(SYSTEM, "image.recalled" if recalled else "participant.gone", thing, dataset=removal.participant.dataset)

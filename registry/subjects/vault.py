@@ -29,7 +29,7 @@ from registry import keyfiles
 from registry.rules import Conflict
 from registry.subjects.models import Participant, SourceIdentifier
 
-SHUT = 4096
+SHUT = 16_384  # bytes of what is sealed for the site: more than a reason of 2,000 letters and the names of a hundred datasets
 MOST_UNKNOWN = 0.05  # the share of the vault that failed registrations may make up
 
 
@@ -103,7 +103,7 @@ def leaving() -> list[uuid.UUID]:
 
 
 def shut(told: dict[str, Any], about: uuid.UUID) -> str:
-    """Something for the site alone, unreadable without the vault's key, and of one length whatever it says (up to 4 KB)."""
+    """Something for the site alone, unreadable without the vault's key, and of one length whatever it says."""
     text = json.dumps(told).encode("utf-8")
     nonce = os.urandom(12)
     padded = text + b" " * (-len(text) % SHUT)

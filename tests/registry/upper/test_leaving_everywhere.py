@@ -51,6 +51,12 @@ def test_gone_from_both_and_the_site_is_told(twice: Any, carried: Any, door: Any
     assert set(Mail.objects.filter(subject__contains="withdrawal").values_list("to", flat=True)) == {twice.contributor.email, twice.second_hand.email}
 
 
+def test_the_site_gets_the_certificate_of_what_a_steward_asked_for(twice: Any, carried: Any) -> None:
+    actions.withdraw(twice.steward, twice.stayer)
+    carried.work()
+    assert set(Mail.objects.filter(subject__contains="withdrawal").values_list("to", flat=True)) == {twice.contributor.email, twice.steward.email}
+
+
 def test_only_here_is_the_sites_word_and_stays_sealed(twice: Any, carried: Any) -> None:
     with pytest.raises(Denied, match="site_only"):
         actions.withdraw(twice.steward, twice.leaver, only_here="Two consents.")
