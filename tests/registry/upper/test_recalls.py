@@ -92,8 +92,11 @@ def test_a_mask_goes_alone(told: Any, carried: Any) -> None:
 def test_bytes_that_another_image_has_too_stay(told: Any, carried: Any) -> None:
     shared = told.wrong.files.get(path__endswith=".json").sha256
     assert StoredFile.objects.filter(image=told.right, sha256=shared).exists()
+    volume = told.wrong.files.get(kind="image").sha256
+    later = told.image(told.one, suffix="PDw", seed=told.wrong.bids_path.removesuffix(".nii.gz"), state="proposed")  # in no release
+    assert later.files.filter(sha256=volume).exists()
     recalled(told, carried, told.wrong)
-    assert store.path(told.one, shared).exists()
+    assert store.path(told.one, shared).exists() and store.path(told.one, volume).exists()
 
 
 def test_a_package_built_meanwhile_is_not_given(told: Any, carried: Any) -> None:
