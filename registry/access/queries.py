@@ -20,9 +20,10 @@ def datasets_of(asker: User, *kinds: str) -> set[str]:
 
 
 def dead_mails(asker: User) -> QuerySet[Mail]:
-    """Mails that were given up, to people with a role in a dataset the asker decides in. A mail holds a link, never data."""
-    people = Role.objects.filter(dataset__in=datasets_of(asker, "steward"), ended_at__isnull=True).values("user__email")
-    return runs.dead_mails().filter(to__in=people)
+    """Mails that were given up, to people with a role or an entitlement in a dataset the asker decides in. A mail holds a link, never data."""
+    mine = datasets_of(asker, "steward")
+    roles = Role.objects.filter(dataset__in=mine, ended_at__isnull=True).values("user__email")
+    return runs.dead_mails().filter(Q(to__in=roles) | Q(to__in=Entitlement.objects.filter(dataset__in=mine).values("user__email")))
 
 
 def requests(asker: User) -> QuerySet[Request]:

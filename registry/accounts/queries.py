@@ -8,7 +8,7 @@ from datetime import timedelta
 from django.db.models import Q
 from django.utils import timezone
 
-from registry.accounts.models import Agreement, Dataset, Role, Token, User
+from registry.accounts.models import Agreement, Dataset, Role, Site, Token, User
 
 
 def token(text: str) -> Token | None:
@@ -30,6 +30,12 @@ def living_roles(user: User) -> list[Role]:
 def stewards(dataset: Dataset) -> list[User]:
     """The active users who decide in this dataset: whom a request's mail goes to."""
     return list(User.objects.filter(Q(roles__dataset=dataset, roles__kind="steward", roles__ended_at__isnull=True), is_active=True).distinct())
+
+
+def contributors(dataset: Dataset, site: Site) -> list[User]:
+    """The active users who hand in for this site in this dataset: whom its certificates go to."""
+    mine = {"roles__dataset": dataset, "roles__site": site, "roles__kind": "contributor", "roles__ended_at__isnull": True}
+    return list(User.objects.filter(Q(**mine), is_active=True).distinct())
 
 
 def current_agreement(dataset: Dataset) -> Agreement | None:

@@ -22,7 +22,7 @@ from registry.clinical.models import ClinicalRecord, Mapping
 from registry.consent.models import ConsentEvent, ConsentTemplate
 from registry.imaging.models import Image
 from registry.intake.models import Correction, Study, Upload
-from registry.releases.models import Notice, Package, Release, Withdrawal
+from registry.releases.models import Notice, Package, Release, Removal
 from registry.runs.models import Run
 from registry.subjects.models import Participant, Visit
 
@@ -30,7 +30,7 @@ from registry.subjects.models import Participant, Visit
 PLACES: dict[str, type[Model]] = {
     "participants": Participant, "visits": Visit, "consents": ConsentEvent, "consent-templates": ConsentTemplate, "clinical-records": ClinicalRecord,
     "mappings": Mapping, "uploads": Upload, "studies": Study, "images": Image, "corrections": Correction, "releases": Release, "requests": Request,
-    "entitlements": Entitlement, "packages": Package, "notices": Notice, "withdrawals": Withdrawal, "runs": Run, "roles": Role,
+    "entitlements": Entitlement, "packages": Package, "notices": Notice, "withdrawals": Removal, "recalls": Removal, "runs": Run, "roles": Role,
     "views": View, "members": Member, "dangerous-acts": DangerousAct,
 }  # fmt: skip
 WORDS: dict[str, type[Model]] = {

@@ -133,7 +133,7 @@ class Door(APIView):
         """One page of rows."""
         pager = pages()
         page = pager.paginate_queryset(rows, self.request, view=self)
-        return pager.get_paginated_response(shape(page, many=True).data)
+        return pager.get_paginated_response(shape(page, many=True, context={"asker": self.asker}).data)
 
     def asked(self, *names: str) -> dict[str, str]:
         """The filters of the address that were given. Raises Invalid for an id that is none."""

@@ -30,6 +30,7 @@ STATUS = {
     "table_faulty": 422,
     "package_dead": 410,
     "participant_withdrawn": 410,
+    "file_recalled": 410,
     "review_gone": 410,
     "not_signed_in": 401,
     "questions_spent": 429,

@@ -16,7 +16,7 @@ from rest_framework.response import Response
 
 from registry.access import policy, queries
 from registry.accounts.models import Site
-from registry.api import handing_shapes, receiving_shapes, shapes
+from registry.api import handing_shapes, shapes
 from registry.api.doors import ById, Door, FilesPerUser, find, find_all, told
 from registry.api.errors import LengthRequired, TooLarge
 from registry.api.parsers import Bytes
@@ -25,7 +25,6 @@ from registry.clinical import queries as clinical_queries
 from registry.intake import actions
 from registry.intake import queries as intake
 from registry.intake.models import Upload
-from registry.releases import actions as releases
 from registry.rules import Invalid
 from registry.runs.models import Run
 from registry.subjects.models import Participant, Visit
@@ -72,21 +71,6 @@ class ParticipantDoor(Door):
     @told(handing_shapes.ParticipantShape, summary="One participant", tags=["people"])
     def get(self, request: Request, pk: Any) -> Response:
         return Response(handing_shapes.ParticipantShape(find(people(self.asker), pk=pk)).data)
-
-
-class WithdrawDoor(Door):
-    @told(
-        receiving_shapes.WithdrawalShape,
-        request=shapes.Why,
-        status=202,
-        summary="A participant leaves: consent and packages end before this answers",
-        tags=["leaving"],
-    )
-    def post(self, request: Request, pk: Any) -> Response:
-        person = find(people(self.asker), pk=pk)
-        self.body(shapes.Why)
-        withdrawal = releases.withdraw(self.asker, person)
-        return Response(receiving_shapes.WithdrawalShape(withdrawal).data, status=202)
 
 
 class VisitsDoor(Door):

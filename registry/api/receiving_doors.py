@@ -1,4 +1,4 @@
-"""Doors of asking and receiving: requests, agreements, entitlements, packages and their bytes, notices, withdrawals."""
+"""Doors of asking and receiving: requests, agreements, entitlements, packages and their bytes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from registry.access import queries
 from registry.access.models import Request
 from registry.accounts import queries as accounts
 from registry.api import receiving_shapes, shapes
-from registry.api.doors import ByTime, Door, FilesPerUser, Pages, find, told
+from registry.api.doors import Door, FilesPerUser, Pages, find, told
 from registry.api.errors import Gone, document
 from registry.audit import actions as audit
 from registry.releases import actions, packing, sealing
@@ -30,7 +30,7 @@ from registry.rules import Denied, Invalid
 
 RANGE = re.compile(r"bytes=(\d*)-(\d*)", re.ASCII)
 SEND_BUFFER = 128 * 1024
-GONE = frozenset({"package_dead", "participant_withdrawn"})
+GONE = frozenset({"package_dead", "participant_withdrawn", "file_recalled"})
 
 
 def request_told(asker: Any, request: Request) -> dict[str, Any]:
@@ -282,36 +282,3 @@ def _asked_anew(user: Any, package: UUID, start: int, end: int) -> Iterator[byte
         code = error.code if isinstance(error, Denied) else "package_dead"
         audit.denied(user, "package.download", f"package:{package}", code)
         raise BrokenPipeError(errno.EPIPE, f"download ended: {code}") from None
-
-
-# --- notices and departures ------------------------------------------------------------------------------------------------------------------------
-
-
-class NoticesDoor(Door):
-    @told(receiving_shapes.NoticeShape, many=True, summary="What one has been told to delete", tags=["leaving"])
-    def get(self, request: HttpRequest) -> Response:
-        return self.listing(releases.notices(self.asker), receiving_shapes.NoticeShape)
-
-
-class AcknowledgeDoor(Door):
-    @told(receiving_shapes.NoticeShape, request=receiving_shapes.Acknowledge, summary="Say that one has deleted it", tags=["leaving"])
-    def post(self, request: HttpRequest, pk: Any) -> Response:
-        notice, given = find(releases.notices(self.asker), pk=pk), self.body(receiving_shapes.Acknowledge)
-        if not given["deleted"]:
-            raise Invalid("not_deleted", "A notice is acknowledged once the files are deleted.", "Delete them, then send deleted: true.")
-        return Response(receiving_shapes.NoticeShape(actions.acknowledge(self.asker, notice)).data)
-
-
-class WithdrawalsDoor(Door):
-    @told(receiving_shapes.WithdrawalShape, many=True, filters=("dataset",), summary="Departures", tags=["leaving"])
-    def get(self, request: HttpRequest) -> Response:
-        rows = releases.withdrawals(self.asker)
-        if slug := self.asked("dataset").get("dataset"):
-            rows = rows.filter(participant__dataset__slug=slug)
-        return self.listing(rows, receiving_shapes.WithdrawalShape, ByTime)
-
-
-class WithdrawalDoor(Door):
-    @told(receiving_shapes.WithdrawalShape, summary="One departure, step by step", tags=["leaving"])
-    def get(self, request: HttpRequest, pk: Any) -> Response:
-        return Response(receiving_shapes.WithdrawalShape(find(releases.withdrawals(self.asker), pk=pk)).data)

@@ -9,6 +9,7 @@ from rest_framework import serializers as s
 from registry.access import machine
 from registry.api import shapes
 from registry.api.shapes import Shape, Strict, words
+from registry.releases import departures
 from registry.rules import ALL_PROMISES
 
 
@@ -178,7 +179,7 @@ class NoticeFile(Shape):
 
 class NoticeShape(Shape):
     id = s.UUIDField()
-    kind = s.CharField(default="withdrawal")
+    kind = s.ChoiceField(["withdrawal", "recall"], source="removal.kind")
     dataset = s.CharField(source="package.release.dataset.slug")
     label = s.CharField()
     package = s.UUIDField(source="package_id")
@@ -186,10 +187,15 @@ class NoticeShape(Shape):
     files = NoticeFile(many=True)
     created_at = s.DateTimeField()
     acknowledged_at = s.DateTimeField(allow_null=True)
+    acknowledged_by = s.CharField()
+    statement = s.CharField()
+    reminded_days = s.IntegerField(help_text="of the reminders after 7, 14 and 30 days, the last that was sent")
+    suspended_at = s.DateTimeField(allow_null=True, help_text="when access was suspended because nothing was attested")
 
 
 class Acknowledge(Strict):
     deleted = s.BooleanField()
+    statement = s.CharField(max_length=2000, allow_blank=True, default="", help_text="what was deleted where, in your words")
 
 
 class StepShape(Shape):
@@ -197,7 +203,7 @@ class StepShape(Shape):
     done = s.BooleanField()
 
 
-class WithdrawalShape(Shape):
+class RemovalShape(Shape):
     id = s.UUIDField()
     dataset = s.CharField(source="participant.dataset.slug")
     participant = s.UUIDField(source="participant_id")
@@ -208,10 +214,62 @@ class WithdrawalShape(Shape):
     certificate = s.DictField(allow_null=True)
     run = shapes.RunOf()
 
-    def get_steps(self, withdrawal: Any) -> list[dict[str, Any]]:
-        from registry.releases.leaving import ORDER
+    def get_steps(self, removal: Any) -> list[dict[str, Any]]:
+        from registry.releases.leaving import order
 
-        return [{"step": name, "done": name in withdrawal.steps} for name in ORDER]
+        return [{"step": name, "done": name in removal.steps} for name in order(removal.kind)]
+
+
+class Withdraw(Strict):
+    reason = s.CharField(max_length=2000, allow_blank=True, default="")
+    only_here = s.CharField(max_length=2000, allow_blank=True, default="", help_text="why the consent keeps the datasets apart: then the others go on")
+
+
+class Elsewhere(Shape):
+    datasets = s.ListField(child=s.CharField(), help_text="the other datasets that the person took part in")
+    only_here = s.CharField(help_text="why they were kept apart; empty: the person left all of them")
+
+
+class WithdrawalShape(RemovalShape):
+    elsewhere = s.SerializerMethodField(help_text="for the site alone; empty for everybody else")
+
+    def get_elsewhere(self, removal: Any) -> dict[str, Any]:
+        return departures.elsewhere(self.context.get("asker"), removal)
+
+
+class Move(Strict):
+    visit = s.UUIDField(allow_null=True, default=None, help_text="the right visit; null: the study is taken back, and handed in again")
+    reason = s.CharField(max_length=2000)
+
+
+class WhoseReport(Strict):
+    dataset = s.SlugField()
+    site = s.SlugField()
+    patient_id = s.CharField(max_length=200)
+    issuer = s.CharField(max_length=200, allow_blank=True, default="")
+
+
+class PersonReport(Shape):
+    person = s.DictField()
+    participations = s.ListField(child=s.DictField(), help_text="one for each dataset: what is held, why, and who had it")
+
+
+class Recall(Strict):
+    cause = s.ChoiceField(["face", "text", "mask", "quality", "wrong_person"])
+    reason = s.CharField(max_length=2000)
+    path = s.CharField(max_length=255, allow_blank=True, default="", help_text="a mask of the image; empty: the image with all its files")
+
+
+class RecalledFile(Shape):
+    path = s.CharField()
+    sha256 = s.CharField()
+
+
+class RecallShape(RemovalShape):
+    image = s.UUIDField(source="image_id")
+    cause = s.CharField()
+    reason = s.CharField()
+    files = RecalledFile(many=True)
 
 
 class MailShape(Shape):

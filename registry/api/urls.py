@@ -14,6 +14,7 @@ from registry.api import consent_doors as consent
 from registry.api import counting_doors as counting
 from registry.api import deciding_doors as deciding
 from registry.api import handing_doors as handing
+from registry.api import leaving_doors as leaving
 from registry.api import receiving_doors as receiving
 from registry.api import team_doors as team
 from registry.api.errors import not_found
@@ -40,7 +41,7 @@ v1: list[URLPattern] = [
     path("runs/<uuid:pk>", who.RunDoor.as_view()),
     path("participants", handing.ParticipantsDoor.as_view()),
     path("participants/<uuid:pk>", handing.ParticipantDoor.as_view()),
-    path("participants/<uuid:pk>/withdraw", handing.WithdrawDoor.as_view()),
+    path("participants/<uuid:pk>/withdraw", leaving.WithdrawDoor.as_view()),
     path("visits", handing.VisitsDoor.as_view()),
     path("consents", consent.ConsentsDoor.as_view()),
     path("consents/due", consent.DueDoor.as_view()),
@@ -66,12 +67,14 @@ v1: list[URLPattern] = [
     path("studies", handing.StudiesDoor.as_view()),
     path("studies/<uuid:pk>", handing.StudyDoor.as_view()),
     path("studies/<uuid:pk>/bind", handing.BindDoor.as_view()),
+    path("studies/<uuid:pk>/move", leaving.MoveDoor.as_view()),
     path("studies/<uuid:pk>/refuse", handing.RefuseStudyDoor.as_view()),
     path("images", deciding.ImagesDoor.as_view()),
     path("images/accept", deciding.AcceptManyDoor.as_view()),
     path("images/<uuid:pk>", deciding.ImageDoor.as_view()),
     path("images/<uuid:pk>/accept", deciding.AcceptDoor.as_view()),
     path("images/<uuid:pk>/refuse", deciding.RefuseDoor.as_view()),
+    path("images/<uuid:pk>/recall", leaving.RecallDoor.as_view()),
     path("images/<uuid:pk>/contrast", deciding.CorrectDoor.as_view()),
     path("corrections", deciding.CorrectionsDoor.as_view()),
     path("images/<uuid:pk>/quality.png", deciding.QualityDoor.as_view()),
@@ -119,9 +122,15 @@ v1: list[URLPattern] = [
     path("packages/<uuid:pk>", receiving.PackageDoor.as_view()),
     path("packages/<uuid:pk>/manifest", receiving.PackageManifestDoor.as_view()),
     path("packages/<uuid:pk>/download", receiving.DownloadDoor.as_view()),
-    path("notices", receiving.NoticesDoor.as_view()),
-    path("notices/<uuid:pk>/acknowledge", receiving.AcknowledgeDoor.as_view()),
-    path("withdrawals", receiving.WithdrawalsDoor.as_view()),
-    path("withdrawals/<uuid:pk>", receiving.WithdrawalDoor.as_view()),
+    path("notices", leaving.NoticesDoor.as_view()),
+    path("notices/<uuid:pk>/acknowledge", leaving.AcknowledgeDoor.as_view()),
+    path("withdrawals", leaving.WithdrawalsDoor.as_view()),
+    path("withdrawals/<uuid:pk>", leaving.WithdrawalDoor.as_view()),
+    path("withdrawals/<uuid:pk>/certificate.html", leaving.CertificateDoor.as_view()),
+    path("person-report", leaving.PersonReportDoor.as_view()),
+    path("datasets/<slug:slug>/own", leaving.OwnDataDoor.as_view()),
+    path("recalls", leaving.RecallsDoor.as_view()),
+    path("recalls/<uuid:pk>", leaving.OneRecallDoor.as_view()),
+    path("recalls/<uuid:pk>/certificate.html", leaving.CertificateDoor.as_view(kind="recall")),
 ]
 urlpatterns: list[URLPattern | URLResolver] = [path("v1/", include(v1)), re_path(r"^.*$", not_found)]

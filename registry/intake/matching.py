@@ -30,6 +30,7 @@ WAITS: dict[str, tuple[str, str]] = {
     "no_consent": ("No consent that holds is on record for this participant.", "Record the consent; the study then goes on by itself."),
     "participant_withdrawn": ("This participant has left the registry.", "Nothing need be done: the scans are destroyed."),
     "refused_by_contributor": ("The site refused this study.", "Nothing need be done: the scans are destroyed."),
+    "bound_wrongly": ("This study was bound to the wrong participant or visit.", "Hand the scans in again, and bind them to the right one."),
     "retention_over": ("The originals were kept as long as is allowed, and destroyed.", "Hand the study in again once what it waited for is there."),
     "processing_failed": ("The pipeline could not work on this study.", "Tell the steward; the study can be processed again while the originals are kept."),
 }

@@ -178,3 +178,13 @@ def wipe_review(study: UUID) -> bool:
     shutil.rmtree(place_)
     _sync(place_.parent)
     return True
+
+
+def wipe_pictures(study: UUID, image: UUID) -> int:
+    """Destroy the renderings of one image; return how many there were."""
+    files = list(_review(study).glob(f"{image.hex}-*.png"))
+    for file in files:
+        file.unlink(missing_ok=True)
+    if files:
+        _sync(_review(study))
+    return len(files)

@@ -1,4 +1,4 @@
-"""Acts of giving out and of leaving: freeze a release, build a package, withdraw a participant, acknowledge a notice; and the runs behind them.
+"""Acts of giving out: freeze a release, build a package; and the runs behind them. The acts of leaving are in `departures`, and named here too.
 
 What bites at once is in the act's own transaction (a withdrawal ends consent and kills every package with that person before it answers); what takes
 time is a run: its steps are idempotent, and a killed one begins again where it stopped.
@@ -26,13 +26,48 @@ from registry.audit import actions as audit
 from registry.consent import queries as consent
 from registry.imaging import store
 from registry.imaging.models import StoredFile
-from registry.releases import freezing, gathering, leaving, packing
-from registry.releases.models import Notice, Package, PackageParticipant, Release, ReleaseFile, ReleaseParticipant, Withdrawal
+from registry.releases import attesting, freezing, gathering, packing
+from registry.releases.departures import (
+    acknowledge,
+    recall,
+    record_withdraw,
+    resume,
+    withdraw,
+    withdraw_died,
+    work_withdraw,
+)
+from registry.releases.models import Package, PackageParticipant, Release, ReleaseFile, ReleaseParticipant, Removal
+from registry.releases.rebinding import rebind
 from registry.rules import Conflict, Denied, Invalid
 from registry.runs import actions as runs
 from registry.runs import ledger, mail, ticking
 from registry.runs.models import Run
 from registry.subjects.models import Participant
+
+# What doors and the ledger call by name, gathered at one address.
+__all__ = [
+    "acknowledge",
+    "build_package",
+    "freeze",
+    "freeze_died",
+    "package_died",
+    "rebind",
+    "recall",
+    "record_freeze",
+    "record_package",
+    "record_validate",
+    "record_withdraw",
+    "start_download",
+    "tick",
+    "validate",
+    "validate_died",
+    "withdraw",
+    "withdraw_died",
+    "work_freeze",
+    "work_package",
+    "work_validate",
+    "work_withdraw",
+]
 
 SYSTEM = "system:worker"
 Beat = Callable[[], None]
@@ -192,7 +227,7 @@ def record_package(run: Run, built: dict[str, Any]) -> dict[str, Any]:
     people = {person.pk: person for person in Participant.objects.select_for_update().filter(pk__in=ids)}
     if any(people[UUID(row["participant"])].epoch != row["epoch"] for row in built["people"]) and not policy.still(package.entitlement_id, ids):
         raise Denied("consent_denies", "Somebody in this package changed their consent while it was made.")
-    if why := packing.outgrown(package, built["manifest"], ids):
+    if why := packing.outgrown(package, built["manifest"], ids) or packing.called_back(package, built["manifest"]):
         raise Denied(*why)
     PackageParticipant.objects.bulk_create(
         PackageParticipant(
@@ -245,67 +280,19 @@ def start_download(actor: User, package: Package, span: tuple[int, int]) -> None
         audit.write(actor, "package.download", f"package:{package.pk}", dataset=package.release.dataset, first=span[0], end=span[1], sha256=package.sha256)
 
 
-# --- leaving ---------------------------------------------------------------------------------------------------------------------------------------
-
-
-def withdraw(actor: User, participant: Participant) -> Withdrawal:
-    """A participant leaves. When this returns, their consent has ended and every package with them is dead; the rest is a run. Raises Denied, Conflict."""
-    policy.require(actor, "withdraw", participant)
-    with transaction.atomic():
-        locked = Participant.objects.select_for_update(of=("self",)).select_related("dataset").get(pk=participant.pk)
-        if locked.state != "active":
-            raise Conflict("already_withdrawn", "This participant has left already.", "Look at the withdrawal.")
-        withdrawal = leaving.end(actor, locked)
-        withdrawal.run_id = runs.enqueue("withdraw", subject_id=withdrawal.pk, dataset_id=locked.dataset_id, priority=10).pk
-        withdrawal.save(update_fields=["run_id"])
-        audit.write(actor, "participant.withdraw", f"participant:{locked.pk}", dataset=locked.dataset, notices=withdrawal.notices.count())
-    return withdrawal
-
-
-def work_withdraw(run: Run, beat: Beat) -> dict[str, Any]:
-    """Carry a departure through, step by step; a step that is done is not done again."""
-    withdrawal = Withdrawal.objects.select_related("participant__dataset", "participant__site").get(pk=run.subject_id)
-    for name, step in leaving.STEPS.items():
-        beat()
-        if name not in withdrawal.steps:
-            withdrawal.steps[name] = {"at": timezone.now().isoformat(), **step(withdrawal, beat)}
-            Withdrawal.objects.filter(pk=withdrawal.pk).update(steps=withdrawal.steps)
-    return leaving.certificate(withdrawal)
-
-
-def record_withdraw(run: Run, certificate: dict[str, Any]) -> dict[str, Any]:
-    """Write the certificate and tell the site. Runs in the ledger's fenced transaction."""
-    withdrawal = Withdrawal.objects.select_related("participant__dataset").get(pk=run.subject_id)
-    if withdrawal.state != "done":
-        steps = {**withdrawal.steps, "certified": {"at": timezone.now().isoformat()}}
-        Withdrawal.objects.filter(pk=withdrawal.pk).update(state="done", certificate=certificate, steps=steps)
-        mail.queue(withdrawal.requested_by, "withdrawal_done", f"/withdrawals/{withdrawal.pk}")
-        audit.write(SYSTEM, "participant.gone", f"participant:{withdrawal.participant_id}", dataset=withdrawal.participant.dataset)
-    return {"state": "done"}
-
-
-def withdraw_died(run: Run) -> None:
-    """A departure is never given up: the tick begins it again. The steward sees the dead run meanwhile."""
-    audit.write(SYSTEM, "withdrawal.stuck", f"withdrawal:{run.subject_id}", dataset=run.dataset_id, code=run.code)
-
-
-def acknowledge(actor: User, notice: Notice) -> Notice:
-    """A recipient says that they deleted what a notice names. Raises Denied."""
-    if notice.user_id != actor.pk:
-        raise Denied("not_yours", "This notice is for somebody else.")
-    with transaction.atomic():
-        if Notice.objects.filter(pk=notice.pk, acknowledged_at=None).update(acknowledged_at=timezone.now()):
-            audit.write(actor, "notice.acknowledge", f"notice:{notice.pk}", dataset=notice.package.release.dataset)
-    notice.refresh_from_db()
-    return notice
-
-
 # --- what is due -----------------------------------------------------------------------------------------------------------------------------------
 
 
 def tick() -> dict[str, int]:
     """Begin stuck departures again; delete ciphertexts that no living package names, interrupted writes, and anything of people who left. Idempotent."""
-    told = {"withdrawals": _resume(), "packages": _end_packages(), "outbox": _sweep_outbox(), "left": _sweep_left(), "temporary": _sweep_temporary()}
+    told = {
+        "withdrawals": resume(),
+        "reminders": attesting.tick(),
+        "packages": _end_packages(),
+        "outbox": _sweep_outbox(),
+        "left": _sweep_left(),
+        "temporary": _sweep_temporary(),
+    }
     owner = ledger.new_owner()
     if ticking.take("store-garbage", owner, 3600):
         try:
@@ -313,17 +300,6 @@ def tick() -> dict[str, int]:
         finally:
             ticking.let_go("store-garbage", owner)
     return told
-
-
-def _resume() -> int:
-    count = 0
-    for withdrawal in Withdrawal.objects.filter(state="running").select_related("participant"):
-        living = Run.objects.filter(kind="withdraw", subject_id=withdrawal.pk, state__in=["ready", "running"]).exists()
-        if not living:
-            run = runs.enqueue("withdraw", subject_id=withdrawal.pk, dataset_id=withdrawal.participant.dataset_id, priority=10)
-            Withdrawal.objects.filter(pk=withdrawal.pk).update(run_id=run.pk)
-            count += 1
-    return count
 
 
 def _end_packages() -> int:
@@ -354,7 +330,7 @@ def _sweep_outbox() -> int:
 
 def _sweep_left() -> int:
     """What a run that was under way when somebody left may still have brought into their folder."""
-    left = Withdrawal.objects.filter(state="done").select_related("participant__dataset")
+    left = Removal.objects.filter(kind="withdrawal", state="done").select_related("participant__dataset")
     return sum(store.delete_all(row.participant) for row in left if store.folder(row.participant).exists())
 
 
@@ -381,7 +357,7 @@ def _sweep_temporary() -> int:
         file.unlink(missing_ok=True)
     trees = Path(settings.MYELIN_ZONES["store"]) / freezing.TREES
     making = set(Release.objects.filter(state="freezing").values_list("pk", flat=True)) | set(
-        Withdrawal.objects.filter(state="running").values_list("pk", flat=True)
+        Removal.objects.filter(state="running").values_list("pk", flat=True)
     )
     for folder in trees.iterdir() if trees.exists() and not making else []:
         shutil.rmtree(folder, ignore_errors=True)

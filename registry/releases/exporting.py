@@ -25,11 +25,17 @@ def clinical(actor: User, dataset: Dataset) -> list[Entry]:
     """The tables, by path. Raises Denied."""
     policy.require_in(actor, "see_work", dataset)
     people = _people(actor, dataset)
+    entries = tables(dataset, people)
+    audit.write(actor, "clinical.export", f"dataset:{dataset.slug}", dataset=dataset, participants=len(people))
+    return entries
+
+
+def tables(dataset: Dataset, people: list[Participant]) -> list[Entry]:
+    """The tables of these people, by path."""
     visits, records = _of(people)
     told = {one.pk: tree.facts(one, visits[one.pk], records[one.pk]) for one in people}
     entries = tree.shared(tree.header_of(dataset, "export"), list(told.values())) if people else []
     entries += [entry for one in people for entry in tree.personal(one, told[one.pk])]
-    audit.write(actor, "clinical.export", f"dataset:{dataset.slug}", dataset=dataset, participants=len(people))
     return sorted((entry for entry in entries if entry.path.startswith(OURS)), key=lambda entry: entry.path)
 
 

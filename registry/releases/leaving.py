@@ -1,137 +1,181 @@
-"""A departure, step by step: each step is idempotent, and says in numbers what it did.
+"""A removal, step by step, after `ending` did what bites at once: each step is idempotent, and says in numbers what it did.
 
-In the act's own transaction (`end`): consent ended, packages dead, images out of every list, notices written. Then, as a run: the next release without
-them, tombstones in the old ones, bytes deleted, originals wiped, the vault forgets who they were, recipients are mailed, the site gets its certificate.
+As a run: the next release without them (or without the file), tombstones in the old ones, bytes deleted, originals wiped, the vault forgets who they
+were, recipients are mailed, the site gets its certificate. A recall goes the same way for one image or file, and leaves consent and vault alone.
 Rows go before files, so that nothing names what is gone; the last release's tables are made from facts, so deleting one folder takes a person out of them.
+What of a person stays, and why, is told in `remains`.
 """
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from registry.accounts.models import User
+from registry.access.models import RequestedParticipant
 from registry.clinical.models import ClinicalRecord
-from registry.consent import actions as consent
 from registry.imaging import store
-from registry.imaging.models import Decision, Image, StoredFile
-from registry.intake import wiping
+from registry.imaging.models import Image, StoredFile
+from registry.intake import quarantine, wiping
 from registry.intake.models import Study, UploadFile
-from registry.releases import freezing, gathering, packing, queries
-from registry.releases.models import Notice, Package, PackageParticipant, Release, ReleaseFile, ReleaseParticipant, Withdrawal
+from registry.releases import freezing, gathering, packing
+from registry.releases.models import Package, PackageParticipant, Release, ReleaseFile, ReleaseParticipant, Removal
 from registry.rules import Conflict
-from registry.runs import mail
+from registry.runs import mail, spool
+from registry.runs.models import Run
 from registry.subjects import actions as subjects
-from registry.subjects.models import Participant
+from registry.subjects.models import Participant, Visit
 
 Beat = Callable[[], None]
-TEXT = "Participant {label} of {dataset} has left. Delete every file listed here from every copy you hold, then acknowledge this notice."
+LETTER = {"withdrawal": "withdrawal_notice", "recall": "recall_notice"}
 
 
-def end(actor: User, participant: Participant) -> Withdrawal:
-    """What bites at once. The caller holds the transaction and the participant's row."""
-    consent.record(participant, "withdrawn", recorded_by=actor)
-    subjects.mark_withdrawn(participant)
-    withdrawal = Withdrawal.objects.create(participant=participant, label=participant.label, requested_by=actor.email)
-    packages = Package.objects.filter(people__participant=participant)
-    # One that is being built has nobody in it yet: `record_package` compares epochs and finds that they have left.
-    Package.objects.filter(pk__in=list(packages.filter(state=Package.State.READY).values_list("pk", flat=True))).update(
-        state=Package.State.DEAD, code="participant_withdrawn", reason="Somebody in this package has left. Ask for a new one."
-    )
-    # After the packages died: a download that began a moment ago has said so by now, and one that begins now finds a dead package.
-    for package in packages.filter(downloaded_at__isnull=False).select_related("entitlement__user", "release__dataset"):
-        _notice(withdrawal, package)
-    images = list(Image.objects.filter(visit__participant=participant).exclude(state=Image.State.WITHDRAWN))
-    Decision.objects.bulk_create(Decision(image=image, verdict="withdrawn", by=actor.email) for image in images)
-    Image.objects.filter(pk__in=[image.pk for image in images]).update(state=Image.State.WITHDRAWN)
-    withdrawal.steps = {"ended": {"at": timezone.now().isoformat(), "images": len(images)}}
-    withdrawal.save()
-    return withdrawal
+def _recalled(removal: Removal) -> bool:
+    return removal.kind == Removal.Kind.RECALL
 
 
-def _notice(withdrawal: Withdrawal, package: Package) -> None:
-    """One past recipient is told, with the paths as their package has them."""
-    files = queries.files_of(package.manifest, withdrawal.label)
-    text = TEXT.format(label=f"sub-{withdrawal.label}", dataset=package.release.dataset.slug)
-    Notice.objects.create(user=package.entitlement.user, withdrawal=withdrawal, package=package, label=withdrawal.label, text=text, files=files)
+def _rows(removal: Removal) -> Any:
+    """The files of every release that the removal is about."""
+    theirs = ReleaseFile.objects.filter(participant=removal.participant_id)
+    if _recalled(removal):
+        theirs = theirs.filter(image_id=removal.image_id, path__in={row["path"] for row in removal.files})
+    return theirs
 
 
-def released(withdrawal: Withdrawal, beat: Beat) -> dict[str, Any]:
+def released(removal: Removal, beat: Beat) -> dict[str, Any]:
     """The next release, without them, if the newest one has them. A release that is being made this minute is finished here instead."""
-    dataset = withdrawal.participant.dataset
+    dataset = removal.participant.dataset
     with transaction.atomic():
         making = Release.objects.filter(dataset=dataset, state=Release.State.FREEZING).first()
-        newest = freezing.newest(dataset)
+        newest = freezing.standing(dataset)
         if making is None:
-            if newest is None or not newest.people.filter(participant=withdrawal.participant).exists():
+            if newest is None or not _rows(removal).filter(release=newest).exists():
                 return {"release": None}
             if not gathering.may_be_in(dataset).exists():
                 return {"release": None, "nobody_left": True}
-            making = freezing.open_release(dataset, "system:worker", "A participant has left.")
+            making = freezing.open_release(dataset, "system:worker", "Files were called back." if _recalled(removal) else "A participant has left.")
     freezing.assemble(making, beat)
     making.refresh_from_db()
-    report = freezing.examine(making, beat)
     with transaction.atomic():
-        closed = freezing.close(making, report)
+        closed = freezing.close(making)  # the validator is asked by a run of its own: nobody's bytes wait for it
     return {"release": str(closed.pk), "number": closed.number, "state": closed.state}
 
 
-def tombstoned(withdrawal: Withdrawal, beat: Beat) -> dict[str, Any]:
+def tombstoned(removal: Removal, beat: Beat) -> dict[str, Any]:
     """In every release: path and hash stay, marked as gone. In the registry's own tables what is told about them goes."""
-    person = withdrawal.participant
     with transaction.atomic():
-        files = ReleaseFile.objects.filter(participant=person, tombstone=False).update(tombstone=True)
-        ReleaseParticipant.objects.filter(participant=person).update(tombstone=True)
-        StoredFile.objects.filter(image__visit__participant=person).delete()
-        Image.objects.filter(visit__participant=person).update(provenance={}, entities={}, review=0)
-        records = ClinicalRecord.objects.filter(visit__participant=person).delete()[0]
-        UploadFile.objects.filter(study__participant=person).update(product="", sha256="")
-    return {"files": files, "clinical_records": records}
+        _rows(removal).filter(tombstone=False).update(tombstone=True)
+        told = {"files": _rows(removal).count()}
+        if _recalled(removal):
+            StoredFile.objects.filter(image=removal.image_id, path__in={row["path"] for row in removal.files}).delete()
+            Image.objects.filter(pk=removal.image_id, state=Image.State.WITHDRAWN).update(provenance={}, review=0)
+        else:
+            told["clinical_records"] = _untold(removal.participant)
+    return told
 
 
-def bytes_deleted(withdrawal: Withdrawal, beat: Beat) -> dict[str, Any]:
-    """Their folder of the store, and every ciphertext they are in."""
+def _untold(person: Participant) -> int:
+    """Everything that rows say of somebody but `remains` goes; return how many clinical records."""
+    ReleaseParticipant.objects.filter(participant=person).update(tombstone=True)
+    _out_of_packages(person)
+    Image.objects.filter(visit__participant=person).delete()
+    # What was asked and decided stays an answer about a number; why is told in words of their consent.
+    RequestedParticipant.objects.filter(participant=person).update(reasons=[], obligations=[], settled=None)
+    UploadFile.objects.filter(study__participant=person).update(product="", sha256="", said={}, annotation="")
+    Participant.objects.filter(pk=person.pk).update(sex="", birth_year_band="")
+    return ClinicalRecord.objects.filter(visit__participant=person).delete()[0]
+
+
+def _out_of_packages(person: Participant) -> None:
+    """What packages list of them goes: each recipient's notice has it. A list that was shortened is not the one that was signed."""
+    for package in Package.objects.filter(people__participant=person):
+        label = package.people.get(participant=person).label
+        kept = [file for file in package.manifest.get("files", []) if not label or f"/sub-{label}/" not in f"/{file['path']}"]
+        if len(kept) < len(package.manifest.get("files", [])):
+            Package.objects.filter(pk=package.pk).update(manifest={**package.manifest, "files": kept}, signature="")
+    PackageParticipant.objects.filter(participant=person).update(label="")
+
+
+def bytes_deleted(removal: Removal, beat: Beat) -> dict[str, Any]:
+    """Their folder of the store or the files called back, every tree that was laid out with them, and every ciphertext they are in."""
+    dead = PackageParticipant.objects.filter(participant=removal.participant_id)
+    dead = dead.filter(package__state__in=[Package.State.DEAD, Package.State.FAILED]) if _recalled(removal) else dead
     ciphertexts = 0
-    for package in PackageParticipant.objects.filter(participant=withdrawal.participant).values_list("package_id", flat=True):
+    for package in dead.values_list("package_id", flat=True):
         place = packing.place(package)
         ciphertexts += place.exists()
         place.unlink(missing_ok=True)
-    return {"files": store.delete_all(withdrawal.participant), "packages": ciphertexts}
+    _out_of_trees(removal)
+    return {"files": _called_back(removal) if _recalled(removal) else store.delete_all(removal.participant), "packages": ciphertexts}
 
 
-def quarantine_wiped(withdrawal: Withdrawal, beat: Beat) -> dict[str, Any]:
-    """Originals and renderings."""
-    studies = list(Study.objects.filter(participant=withdrawal.participant).select_related("upload__dataset"))
-    codes = Study.objects.filter(participant=None, participant_code=withdrawal.participant.code, upload__dataset=withdrawal.participant.dataset)
-    theirs = [*studies, *codes.select_related("upload__dataset")]
+def _called_back(removal: Removal) -> int:
+    """Delete the files of a recall from the store, but for bytes that another file of the person has too."""
+    person, hashes = removal.participant, {row["sha256"] for row in removal.files}
+    living = StoredFile.objects.filter(image__visit__participant=person, sha256__in=hashes).exclude(image__state="refused")
+    kept = set(living.values_list("sha256", flat=True))
+    kept |= set(ReleaseFile.objects.filter(participant=person, tombstone=False, sha256__in=hashes).values_list("sha256", flat=True))
+    gone = [sha256 for sha256 in sorted(hashes - kept) if store.path(person, sha256).exists()]
+    for sha256 in gone:
+        store.delete(person, sha256)
+    return len(gone)
+
+
+def _out_of_trees(removal: Removal) -> None:
+    """A validator killed in its work leaves hard links behind."""
+    trees = Path(settings.MYELIN_ZONES["store"]) / freezing.TREES
+    for place in list(trees.rglob(f"sub-{removal.label}")) if trees.exists() and not _recalled(removal) else []:
+        shutil.rmtree(place, ignore_errors=True)
+    for row in removal.files:
+        for tree in trees.glob("*"):
+            (tree / row["path"]).unlink(missing_ok=True)
+
+
+def quarantine_wiped(removal: Removal, beat: Beat) -> dict[str, Any]:
+    """Originals, renderings, and orders that name them. A recall takes the renderings of its image."""
+    if _recalled(removal):
+        image = Image.objects.filter(pk=removal.image_id, state=Image.State.WITHDRAWN).first()
+        return {"pictures": quarantine.wipe_pictures(image.study_id, image.pk) if image else 0}
+    person = removal.participant
+    mine = Study.objects.filter(participant=person) | Study.objects.filter(participant=None, participant_code=person.code, upload__dataset=person.dataset)
+    theirs = list(mine.select_related("upload__dataset"))
     wiped = sum(wiping.wipe_person(study) for study in theirs)
-    Study.objects.filter(pk__in=[study.pk for study in theirs]).update(participant_code="", day_code="")
+    for run in Run.objects.filter(subject_id__in=[study.pk for study in theirs]):
+        spool.clear(run.name)
+    with transaction.atomic():
+        for study in theirs:
+            Study.objects.filter(pk=study.pk).update(
+                participant_code="", day_code="", study_code=f"gone-{study.pk.hex}", visit=None, state="refused", code="participant_withdrawn"
+            )
+        Visit.objects.filter(participant=person).delete()
     return {"studies": wiped}
 
 
-def vault_erased(withdrawal: Withdrawal, beat: Beat) -> dict[str, Any]:
+def vault_erased(removal: Removal, beat: Beat) -> dict[str, Any]:
     """Who they were is forgotten. What a run under way may have brought in meanwhile goes as well."""
-    subjects.forget(withdrawal.participant)
-    return {"files": store.delete_all(withdrawal.participant)}
+    subjects.forget(removal.participant)
+    return {"files": store.delete_all(removal.participant)}
 
 
-def notified(withdrawal: Withdrawal, beat: Beat) -> dict[str, Any]:
+def notified(removal: Removal, beat: Beat) -> dict[str, Any]:
     """One mail to each distinct recipient."""
     with transaction.atomic():
-        people = {notice.user for notice in withdrawal.notices.select_related("user")}
+        people = {notice.user for notice in removal.notices.select_related("user")}
         for user in people:
-            mail.queue(user, "withdrawal_notice", "/notices")
+            mail.queue(user, LETTER[removal.kind], "/notices")
         # The step is written in this transaction too: a mail is queued once.
-        steps = {**withdrawal.steps, "notified": {"at": timezone.now().isoformat(), "recipients": len(people)}}
-        if not Withdrawal.objects.filter(pk=withdrawal.pk).update(steps=steps):
+        steps = {**removal.steps, "notified": {"at": timezone.now().isoformat(), "recipients": len(people)}}
+        if not Removal.objects.filter(pk=removal.pk).update(steps=steps):
             raise Conflict("withdrawal_gone", "This withdrawal is not there.")
     return {"recipients": len(people)}
 
 
-STEPS: dict[str, Callable[[Withdrawal, Beat], dict[str, Any]]] = {
+STEPS: dict[str, Callable[[Removal, Beat], dict[str, Any]]] = {
     "released": released,
     "tombstoned": tombstoned,
     "bytes_deleted": bytes_deleted,
@@ -140,17 +184,25 @@ STEPS: dict[str, Callable[[Withdrawal, Beat], dict[str, Any]]] = {
     "notified": notified,
 }
 ORDER = ["ended", *STEPS, "certified"]
+ONLY_WHO_LEFT = frozenset({"vault_erased"})
 
 
-def certificate(withdrawal: Withdrawal) -> dict[str, Any]:
+def order(kind: str) -> list[str]:
+    """The steps of a removal of this kind, from the act to the certificate."""
+    return [step for step in ORDER if kind == Removal.Kind.WITHDRAWAL or step not in ONLY_WHO_LEFT]
+
+
+def certificate(removal: Removal) -> dict[str, Any]:
     """What the site gets: which label left when, and what each step did. It holds no source identifier: nobody here knows one any more."""
-    return {
-        "certificate": str(withdrawal.pk),
-        "dataset": withdrawal.participant.dataset.slug,
-        "site": withdrawal.participant.site.code,
-        "label": withdrawal.label,
-        "withdrawn_at": withdrawal.at.isoformat(),
-        "steps": withdrawal.steps,
-        "notices": withdrawal.notices.count(),
-        "recipients": withdrawal.notices.values("user").distinct().count(),
+    told = {
+        "certificate": str(removal.pk),
+        "kind": removal.kind,
+        "dataset": removal.participant.dataset.slug,
+        "site": removal.participant.site.code,
+        "label": removal.label,
+        "withdrawn_at": removal.at.isoformat(),
+        "steps": removal.steps,
+        "notices": removal.notices.count(),
+        "recipients": removal.notices.values("user").distinct().count(),
     }
+    return told | ({"cause": removal.cause, "files": removal.files} if _recalled(removal) else {})

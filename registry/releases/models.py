@@ -1,4 +1,4 @@
-"""A release is a frozen list of files and hashes; a package is one recipient's part of it; a withdrawal ends both for one person.
+"""A release is a frozen list of files and hashes; a package is one recipient's part of it; a removal ends both for one person, or for one image.
 
 Tables that hold several people (participants.tsv, phenotype) are made from each participant's own facts, a small JSON in that participant's
 folder of the store. So a release is rebuilt byte for byte from its rows, and when somebody leaves, everything of theirs lies in one folder.
@@ -142,12 +142,32 @@ class PackageParticipant(models.Model):
         constraints = [models.UniqueConstraint(fields=["package", "participant"], name="package_participant_once")]
 
 
-class Withdrawal(models.Model):
-    """One departure, carried through step by step; the certificate is what the site gets."""
+class Removal(models.Model):
+    """One departure (`withdrawal`) or one image or file called back (`recall`), carried through step by step; the certificate is what the site gets.
+
+    `sealed` is for the site alone: which other datasets the person left, under the vault's key (`subjects.vault.shut`); it is as long for one as for ten.
+    """
+
+    class Kind(models.TextChoices):
+        WITHDRAWAL = "withdrawal", "a person has left"
+        RECALL = "recall", "an image or file turned out wrong"
+
+    class Cause(models.TextChoices):
+        FACE = "face", "a face can be seen"
+        TEXT = "text", "it holds text that names somebody"
+        MASK = "mask", "the mask is wrong"
+        QUALITY = "quality", "it is too bad to be used"
+        WRONG_PERSON = "wrong_person", "it is of another person or visit"
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    participant = models.OneToOneField("subjects.Participant", models.PROTECT, related_name="withdrawal")
+    kind = models.CharField(max_length=10, choices=Kind, default=Kind.WITHDRAWAL)
+    participant = models.ForeignKey("subjects.Participant", models.PROTECT, related_name="removals")
     label = models.CharField(max_length=40)
+    image_id = models.UUIDField(null=True, help_text="of a recall: the image")
+    files = models.JSONField(default=list, help_text="of a recall: path and hash of what is called back")
+    cause = models.CharField(max_length=12, choices=Cause, blank=True)
+    reason = models.TextField(blank=True)
+    sealed = models.TextField(blank=True)
     state = models.CharField(max_length=10, default="running")
     steps = models.JSONField(default=dict)
     certificate = models.JSONField(null=True)
@@ -158,24 +178,35 @@ class Withdrawal(models.Model):
     class Meta:
         ordering = ["at", "id"]
         constraints = [
-            models.CheckConstraint(condition=models.Q(state__in=["running", "done"]), name="withdrawal_state_known"),
-            models.CheckConstraint(condition=~models.Q(state="done") | models.Q(certificate__isnull=False), name="withdrawal_done_is_certified"),
+            models.UniqueConstraint(fields=["participant"], condition=models.Q(kind="withdrawal"), name="one_withdrawal_per_participant"),
+            models.CheckConstraint(
+                condition=models.Q(kind="withdrawal", cause="") | models.Q(kind="recall", image_id__isnull=False), name="removal_kind_known"
+            ),
+            models.CheckConstraint(condition=models.Q(state__in=["running", "done"]), name="removal_state_known"),
+            models.CheckConstraint(condition=~models.Q(state="done") | models.Q(certificate__isnull=False), name="removal_done_is_certified"),
         ]
 
 
 class Notice(models.Model):
-    """What a past recipient is told: whose files to delete, by path and hash, and whether they said they did."""
+    """What a past recipient is told: whose files to delete, by path and hash; and what they attest: who, when, and in which words.
+
+    `reminded_days`: the last reminder sent, in days after the notice; `suspended_at`: when the access was stopped because nothing was attested.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="notices")
-    withdrawal = models.ForeignKey(Withdrawal, models.CASCADE, related_name="notices")
+    removal = models.ForeignKey(Removal, models.CASCADE, related_name="notices")
     package = models.ForeignKey(Package, models.PROTECT, related_name="notices")
     label = models.CharField(max_length=40)
     text = models.TextField()
     files = models.JSONField(default=list)
     created_at = models.DateTimeField(auto_now_add=True)
     acknowledged_at = models.DateTimeField(null=True)
+    acknowledged_by = models.CharField(max_length=320, blank=True, help_text="who attested, as text that outlives the account")
+    statement = models.TextField(blank=True, help_text="what was attested, in the recipient's words")
+    reminded_days = models.PositiveSmallIntegerField(default=0)
+    suspended_at = models.DateTimeField(null=True)
 
     class Meta:
         ordering = ["created_at", "id"]
-        constraints = [models.UniqueConstraint(fields=["user", "withdrawal", "package"], name="notice_once_per_package")]
+        constraints = [models.UniqueConstraint(fields=["user", "removal", "package"], name="notice_once_per_package")]

@@ -20,7 +20,7 @@ from registry.access import filekinds, policy
 from registry.access.models import Entitlement
 from registry.accounts import queries as accounts
 from registry.releases import freezing, sealing
-from registry.releases.models import Package, PackageParticipant
+from registry.releases.models import Package, PackageParticipant, ReleaseFile
 from registry.releases.sealing import Part
 from registry.rules import Denied
 
@@ -144,6 +144,13 @@ def outgrown(package: Package, manifest: dict[str, Any], people: list[UUID]) -> 
     if set(policy.obligations(package.entitlement, people)) - set(manifest.get("obligations", [])):
         return "obligations_grew", "The people in this package now ask more of the recipient than its notice says; have it made again."
     return None
+
+
+def called_back(package: Package, manifest: dict[str, Any]) -> tuple[str, str] | None:
+    """Why a package that was built meanwhile may not be given: a file of it was called back. Or None."""
+    paths = {file["path"].partition("/")[2] for file in manifest.get("files", [])}
+    gone = set(ReleaseFile.objects.filter(release=package.release_id, tombstone=True).values_list("path", flat=True))
+    return ("file_recalled", "A file in this package was called back while it was made. Ask for it again.") if paths & gone else None
 
 
 def chunks(package_id: UUID, start: int, end: int) -> Iterator[bytes]:

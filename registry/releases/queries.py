@@ -14,7 +14,7 @@ from registry.access import queries as access
 from registry.access.models import Entitlement, Request
 from registry.accounts.models import User
 from registry.releases import freezing
-from registry.releases.models import Notice, Package, PackageParticipant, Release, Withdrawal
+from registry.releases.models import Notice, Package, PackageParticipant, Release, Removal
 
 
 def releases(asker: User) -> QuerySet[Release]:
@@ -38,9 +38,10 @@ def notices(asker: User) -> QuerySet[Notice]:
     return _active(asker, Notice.objects.filter(mine)).select_related("package__release__dataset")
 
 
-def withdrawals(asker: User) -> QuerySet[Withdrawal]:
-    """Departures of people one may know of."""
-    return policy.limit(asker, "know", Withdrawal.objects.select_related("participant__dataset", "participant__site"), participant="participant")
+def removals(asker: User, kind: str) -> QuerySet[Removal]:
+    """Departures, or recalls, of people one may know of."""
+    rows = Removal.objects.filter(kind=kind).select_related("participant__dataset", "participant__site")
+    return policy.limit(asker, "know", rows, participant="participant")
 
 
 def _active(asker: User, rows: QuerySet[Any]) -> QuerySet[Any]:
@@ -116,9 +117,12 @@ class Held:
 
 
 def who_has(participant: Any) -> list[Held]:
-    """Every package that was made with this person in it, oldest first, with their files by path and hash."""
+    """Every package that was made with this person in it, oldest first, with their files by path and hash. Of who left, the notices know the files."""
     rows = PackageParticipant.objects.filter(participant=participant).select_related("package__entitlement__user", "package__release")
-    return [_held(row.package, row.label) for row in rows.order_by("package__created_at", "package")]
+    noticed: dict[Any, list[dict[str, str]]] = {}
+    for notice in Notice.objects.filter(removal__participant=participant, removal__kind="withdrawal"):
+        noticed[notice.package_id] = notice.files
+    return [_held(row, noticed) for row in rows.order_by("package__created_at", "package")]
 
 
 def files_of(manifest: dict[str, Any], label: str) -> list[dict[str, str]]:
@@ -126,6 +130,7 @@ def files_of(manifest: dict[str, Any], label: str) -> list[dict[str, str]]:
     return [{"path": file["path"], "sha256": file["sha256"]} for file in manifest.get("files", []) if f"/sub-{label}/" in f"/{file['path']}"]
 
 
-def _held(package: Package, label: str) -> Held:
-    user, files = package.entitlement.user.email, tuple(files_of(package.manifest, label))
-    return Held(user, package.pk, package.state, package.release.version, package.downloaded_at, files)
+def _held(row: PackageParticipant, noticed: dict[Any, list[dict[str, str]]]) -> Held:
+    package = row.package
+    files = files_of(package.manifest, row.label) if row.label else noticed.get(package.pk, [])
+    return Held(package.entitlement.user.email, package.pk, package.state, package.release.version, package.downloaded_at, tuple(files))

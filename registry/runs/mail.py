@@ -38,6 +38,13 @@ LETTERS = {
     "images_wait": ("Images wait for your decision", "New images of a dataset you are steward of wait for your decision."),
     "package_ready": ("Your package is ready", "The package you asked for is ready to be downloaded."),
     "withdrawal_notice": ("A participant has left: please delete their files", "A participant has left. The page lists the files that you must delete."),
+    "recall_notice": ("Files were called back: please delete them", "Files that you received were called back. The page lists those that you must delete."),
+    "notice_due": ("Please say that you deleted the files", "Files that you were asked to delete are still waiting for your word. The page lists them."),
+    "notice_overdue": (
+        "Your access is suspended",
+        "You did not say within 30 days that you deleted the files you were asked to. Your access is suspended until you do.",
+    ),
+    "recall_done": ("A recall was carried through", "A recall was carried through. The certificate is ready."),
     "withdrawal_done": ("A withdrawal was carried through", "A withdrawal was carried through. The certificate is ready."),
     "work_failed": ("Something could not be done", "Work on a dataset you are steward of was given up. The page says why."),
 }

@@ -79,9 +79,11 @@ class SourceIdentifier(models.Model):
     """Who a participant is to their site, sealed under a key file of their own (`registry.subjects.vault`). Lives in the vault's database.
 
     `person` is a keyed hash of the identifier: with the vault's key, and only so, one person's participations in two datasets can be found.
+    `leaving`: they asked to leave wherever they take part; what is not carried through yet is found here, for the registry does not know that they are one.
     """
 
     link = models.UUIDField(primary_key=True)
     sealed = models.BinaryField()
     person = models.CharField(max_length=64, db_index=True)
+    leaving = models.BooleanField(default=False)
     created_at = models.DateTimeField(auto_now_add=True)

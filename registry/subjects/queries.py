@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from registry.accounts.models import Dataset
-from registry.subjects.models import Participant, SourceIdentifier, Visit
+from registry.subjects import vault
+from registry.subjects.models import Participant, Visit
 
 
 def match(dataset: Dataset, code: str) -> Participant | None:
@@ -18,8 +19,4 @@ def visit_on(participant: Participant, day_code: str) -> Visit | None:
 
 def same_person(participant: Participant) -> list[Participant]:
     """The participations of the same person in other datasets: a link that only the vault's key can make. Empty for who was forgotten."""
-    row = SourceIdentifier.objects.filter(link=participant.link).first() if participant.link else None
-    if row is None:
-        return []
-    links = list(SourceIdentifier.objects.filter(person=row.person).exclude(link=row.link).values_list("link", flat=True))
-    return list(Participant.objects.filter(link__in=links))
+    return list(Participant.objects.filter(link__in=vault.same_person(participant.link)).select_related("dataset", "site"))

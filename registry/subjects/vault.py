@@ -9,12 +9,14 @@ the database, in its write-ahead log and in every backup of it; without the row 
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import uuid
 from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
@@ -27,6 +29,7 @@ from registry import keyfiles
 from registry.rules import Conflict
 from registry.subjects.models import Participant, SourceIdentifier
 
+SHUT = 16_384  # bytes of what is sealed for the site: more than a reason of 2,000 letters and the names of a hundred datasets
 MOST_UNKNOWN = 0.05  # the share of the vault that failed registrations may make up
 
 
@@ -76,6 +79,49 @@ def unseal(link: uuid.UUID) -> tuple[str, str, str]:
     except (keyfiles.KeyMissing, InvalidTag, ValueError):
         raise Conflict("forgotten", "Who this participant is was forgotten.") from None
     return site, issuer, patient_id
+
+
+def same_person(link: uuid.UUID | None) -> list[uuid.UUID]:
+    """The links of the person's other participations, in whatever dataset. Empty for who was forgotten."""
+    row = SourceIdentifier.objects.filter(link=link).first() if link else None
+    return [] if row is None else links_of(row.person, but=row.link)
+
+
+def links_of(person: str, but: uuid.UUID | None = None) -> list[uuid.UUID]:
+    """The links of one person, known by the keyed hash (`person_hash`)."""
+    return sorted(SourceIdentifier.objects.filter(person=person).exclude(link=but).values_list("link", flat=True))
+
+
+def mark_leaving(links: Iterable[uuid.UUID], leaving: bool = True) -> None:
+    """Notes that these participations are to end, before the first of them does: only the vault knows that they are one person's."""
+    SourceIdentifier.objects.filter(link__in=list(links)).update(leaving=leaving)
+
+
+def leaving() -> list[uuid.UUID]:
+    """The links of those who asked to leave and are still here."""
+    return list(SourceIdentifier.objects.filter(leaving=True).values_list("link", flat=True))
+
+
+def shut(told: dict[str, Any], about: uuid.UUID) -> str:
+    """Something for the site alone, unreadable without the vault's key, and of one length whatever it says."""
+    text = json.dumps(told).encode("utf-8")
+    nonce = os.urandom(12)
+    padded = text + b" " * (-len(text) % SHUT)
+    return base64.b64encode(nonce + ChaCha20Poly1305(_site_key()).encrypt(nonce, padded, about.bytes)).decode("ascii")
+
+
+def unshut(sealed: str, about: uuid.UUID) -> dict[str, Any]:
+    """What `shut` sealed. Raises Conflict `forgotten` when the vault's key is another, or the text was changed."""
+    raw = base64.b64decode(sealed)
+    try:
+        told: dict[str, Any] = json.loads(ChaCha20Poly1305(_site_key()).decrypt(raw[:12], raw[12:], about.bytes))
+    except InvalidTag:
+        raise Conflict("forgotten", "What was sealed here cannot be opened any more.") from None
+    return told
+
+
+def _site_key() -> bytes:
+    return mac(keyfiles.registry_key("vault"), "certificate")
 
 
 def erase(link: uuid.UUID) -> None:

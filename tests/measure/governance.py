@@ -35,12 +35,14 @@ ROWS = [
     Row(
         "withdrawal from a release of 1,000 participants",
         "unreachable under 5 s; new release under 60 s; notices = recipients; 0 traces; in a dump only the closed list",
-        rows.not_built(),
+        joined("governance_leaving_rows", "withdrawal"),
     ),
-    Row("two participants with byte-identical masks, one leaves", "the other's release verifies", rows.not_built()),
-    Row("a person in two datasets leaves", "gone from both; unlinkable from a dump without the vault key", rows.not_built()),
+    Row("two participants with byte-identical masks, one leaves", "the other's release verifies", joined("governance_leaving_rows", "same_bytes")),
+    Row("a person in two datasets leaves", "gone from both; unlinkable from a dump without the vault key", joined("governance_leaving_rows", "two_datasets")),
     Row(
-        "withdrawal at 50 random moments of a download of at least 64 MiB", "at most 1 MiB after it, ends as an error, later 403, 404 or 410", rows.not_built()
+        "withdrawal at 50 random moments of a download of at least 64 MiB",
+        "at most 1 MiB after it, ends as an error, later 403, 404 or 410",
+        joined("governance_leaving_rows", "cut_downloads"),
     ),
     Row("differencing attacker over the live counts, 20 cohorts of 300", "0 claims", joined("governance_count_rows", "differencing")),
     Row("13 kinds of tampering with the log", "13 found; 1,000,000 lines verified in under 60 s", rows.tampering),
