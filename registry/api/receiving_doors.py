@@ -41,6 +41,15 @@ def request_told(asker: Any, request: Request) -> dict[str, Any]:
     return dict(receiving_shapes.RequestShape(row).data)
 
 
+def key_checked(key: str) -> str:
+    """The key, if packages can be encrypted to it. Raises Invalid."""
+    try:
+        sealing.recipient(key)
+    except ValueError:
+        raise Invalid("recipient_key_invalid", "The recipient's key is no age X25519 recipient.", "Make one with age-keygen, or `myelin key`.") from None
+    return key
+
+
 class RequestDoorBase(Door):
     """What the doors of one request share."""
 
@@ -64,10 +73,7 @@ class RequestsDoor(RequestDoorBase):
     def post(self, request: HttpRequest) -> Response:
         given = self.body(receiving_shapes.NewRequest)
         dataset = find(queries.datasets(self.asker), slug=given.pop("dataset"))
-        try:
-            sealing.recipient(given["recipient_key"])
-        except ValueError:
-            raise Invalid("recipient_key_invalid", "The recipient's key is no age X25519 recipient.", "Make one with age-keygen, or `myelin key`.") from None
+        key_checked(given["recipient_key"])
         name = given.pop("view")
         view = find(queries.views(self.asker), dataset=dataset, name=name) if name else None
         made = access.draft_request(self.asker, dataset, view, **given)

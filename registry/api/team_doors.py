@@ -13,7 +13,7 @@ from registry.accounts.models import User
 from registry.api import account_shapes, receiving_shapes, shapes
 from registry.api import team_shapes as team
 from registry.api.doors import Door, find, find_all, told
-from registry.api.receiving_doors import RequestDoorBase, request_told
+from registry.api.receiving_doors import RequestDoorBase, key_checked, request_told
 from registry.rules import Conflict
 
 REQUEST = receiving_shapes.RequestShape
@@ -22,7 +22,11 @@ REQUEST = receiving_shapes.RequestShape
 class ChangeDoor(RequestDoorBase):
     @told(REQUEST, request=team.Change, summary="Change a request that was not handed in, or came back", tags=["requests"])
     def post(self, request: HttpRequest, pk: Any) -> Response:
-        access.change_request(self.asker, self.one(pk), **self.body(team.Change)["change"])
+        held, checked = self.one(pk), receiving_shapes.NewRequest(data=self.body(team.Change)["change"], partial=True)
+        checked.is_valid(raise_exception=True)
+        if "recipient_key" in checked.validated_data:
+            key_checked(checked.validated_data["recipient_key"])
+        access.change_request(self.asker, held, **checked.validated_data)
         return self.answer(pk)
 
 
@@ -59,7 +63,7 @@ class MemberDoor(Door):
 class KeyDoor(RequestDoorBase):
     @told(REQUEST, request=team.NewKey, summary="Give the key that one's packages are encrypted to", tags=["requests"])
     def post(self, request: HttpRequest, pk: Any) -> Response:
-        access.set_recipient_key(self.asker, self.one(pk), self.body(team.NewKey)["recipient_key"])
+        access.set_recipient_key(self.asker, self.one(pk), key_checked(self.body(team.NewKey)["recipient_key"]))
         return self.answer(pk)
 
 

@@ -10,6 +10,8 @@ from django.db import transaction
 from django.utils import timezone
 
 from registry.access import actions as access
+from registry.access import machine
+from registry.access.models import Request
 from registry.audit import actions as audit
 from registry.releases.models import Notice
 from registry.runs import mail
@@ -45,9 +47,8 @@ def _remind(notices: list[Notice], days: int, now: datetime) -> int:
 
 
 def _suspend(notice: Notice, now: datetime) -> None:
-    """Nothing more is given under this entitlement."""
-    entitlement = notice.package.entitlement
-    if entitlement.alive:
-        access.revoke_entitlement(SYSTEM, entitlement, WHY)
+    """Nothing more is given under this request, until a steward lets it go on."""
+    for request in Request.objects.filter(pk=notice.package.entitlement.request_id, state__in=machine.GIVES):  # as it is now: another notice may have done it
+        access.suspend_request(SYSTEM, request, WHY)
     Notice.objects.filter(pk=notice.pk).update(suspended_at=now)
     audit.write(SYSTEM, "notice.overdue", f"notice:{notice.pk}", dataset=notice.package.release.dataset)

@@ -154,7 +154,8 @@ def test_who_does_not_answer_is_reminded_and_then_suspended(told: Any, carried: 
     assert mails == [0, 0, 1, 1, 2, 2, 2]
     assert Entitlement.objects.get(pk=told.package.entitlement_id).alive
     assert attesting.tick(begun + timedelta(days=30, minutes=5)) == 1 and attesting.tick(begun + timedelta(days=31)) == 0
-    assert not Entitlement.objects.get(pk=told.package.entitlement_id).alive and Notice.objects.get().suspended_at
+    entitlement = Entitlement.objects.get(pk=told.package.entitlement_id)
+    assert entitlement.request.state == "suspended" and not policy.covered(entitlement).exists() and Notice.objects.get().suspended_at
     assert Line.objects.filter(act="notice.overdue").count() == 1
     told_ = door(notice.user).post(f"/notices/{notice.pk}/acknowledge", {"deleted": True, "statement": "Two servers and a backup."}, 200)
     assert told_["statement"] == "Two servers and a backup." and notice.user.email in told_["acknowledged_by"] and told_["kind"] == "recall"
