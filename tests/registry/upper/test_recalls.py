@@ -11,6 +11,7 @@ import pyrage
 import pytest
 from django.utils import timezone
 
+from registry.access import policy
 from registry.access.models import Entitlement
 from registry.audit.models import Line
 from registry.consent import queries as consent
