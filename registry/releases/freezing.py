@@ -136,7 +136,9 @@ def _of_kinds(files: list[ReleaseFile], told: dict[Any, Any], kinds: frozenset[s
     wanted = kinds | filekinds.ALWAYS
     left = [row for row in files if filekinds.of(row.path, orbit=row.image_id in orbits) in wanted]
     here = {row.path for row in left}
-    return left, {pk: (person, tree.only(facts, here, clinical="clinical" in kinds, quality="quality" in kinds)) for pk, (person, facts) in told.items()}
+    fresh = {pk: (person, tree.only(facts, here, clinical="clinical" in kinds, quality="quality" in kinds)) for pk, (person, facts) in told.items()}
+    made = {entry.path for person, facts in fresh.values() for entry in tree.personal(person, facts)}
+    return [row for row in left if row.path in made or not filekinds.TABLE.search(row.path)], fresh  # a table of scans goes with the last of its scans
 
 
 def digest(files: Iterable[tuple[str, str, int]]) -> str:
