@@ -14,6 +14,7 @@ from registry.api import consent_doors as consent
 from registry.api import counting_doors as counting
 from registry.api import deciding_doors as deciding
 from registry.api import handing_doors as handing
+from registry.api import opening_doors as opening
 from registry.api import receiving_doors as receiving
 from registry.api.errors import not_found
 
@@ -31,6 +32,7 @@ v1: list[URLPattern] = [
     path("sites", who.SitesDoor.as_view()),
     path("datasets", who.DatasetsDoor.as_view()),
     path("datasets/<slug:slug>", who.DatasetDoor.as_view()),
+    path("datasets/<slug:slug>/opening", opening.OpeningDoor.as_view()),
     path("datasets/<slug:slug>/protocol", who.ProtocolDoor.as_view()),
     path("users", who.UsersDoor.as_view()),
     path("roles", who.RolesDoor.as_view()),
