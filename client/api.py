@@ -225,8 +225,10 @@ class Registry:
     def agreement(self, request: str) -> Agreement:
         return record(Agreement, self.wire.get(f"/requests/{request}/agreement"))
 
-    def sign(self, request: str, version: int) -> Entitlement:
-        return record(Entitlement, self.wire.post(f"/requests/{request}/sign", {"version": version, "accept": True}))
+    def sign(self, request: str, version: int) -> Entitlement | Request:
+        """The entitlement, or while others of the team have not signed, the request."""
+        answer = self.wire.post(f"/requests/{request}/sign", {"version": version, "accept": True})
+        return record(Entitlement, answer) if "starts" in answer else record(Request, answer)
 
     def entitlements(self) -> list[Entitlement]:
         return [record(Entitlement, row) for row in self.rows("entitlements")]

@@ -195,7 +195,7 @@ class Release:
 
 @dataclass(frozen=True)
 class Request:
-    """One access request: `state` draft, submitted, approved, rejected or closed; `answers` counts whom the consents allow, with reasons."""
+    """One access request: `state` as in docs/reference/requests.md; `answers` counts whom the consents allow, with reasons."""
 
     id: str
     dataset: str

@@ -62,7 +62,8 @@ def narrow(request: Request) -> None:
     """Asks the rule again for a team that became smaller: whom it now denies is left out, and nobody is let in. Raises Invalid when nobody is left."""
     rows, answers = judged(request)
     for row in rows:
-        row.allowed = row.allowed and (answers[row.participant_id].permitted or row.settled_id is not None)
+        answer = answers[row.participant_id]
+        row.allowed = row.allowed and (answer.permitted or (answer.verdict is rules.Verdict.ASK and row.settled_id is not None))
     if not any(row.allowed for row in rows):
         raise Invalid("nobody_left", "The rule permits nobody of this request.", "Close the request, and ask anew.")
     keep(rows)
@@ -121,7 +122,7 @@ def _carried(request: Request, actor: User) -> dict[str, Any]:
             raise Conflict("quorum_missing", "The votes do not carry this request.", f"It needs {request.dataset.quorum} yes votes, and more than no.")
         return {"yes": yes, "no": no}
     if request.level == Level.RESTRICTED:
-        return {"pair": str(pairs.take(actor, request.dataset, "restricted_approval", request).pk)}
+        return {"pair": str(pairs.take(actor, request.dataset, "restricted_approval", request, holding.team_of(request)).pk)}
     return {}
 
 
@@ -161,8 +162,9 @@ def approve_requests(actor: User, requests: Sequence[Request], reason: str = "")
     """Grants several requests of one dataset in one act, which needs two people. All or none. Raises Denied, Invalid, Conflict."""
     if len({request.dataset_id for request in requests}) != 1:
         raise Invalid("one_dataset", "Requests of one dataset are approved together.", "Name requests of one dataset.")
-    with transaction.atomic():
-        pairs.take(actor, requests[0].dataset, "bulk_approval", bulk(requests))
+    with transaction.atomic(), audit.last():
+        teams = set[UUID]().union(*(holding.team_of(request) for request in requests))
+        pairs.take(actor, requests[0].dataset, "bulk_approval", bulk(requests), teams)
         return [approve_request(actor, request, reason=reason) for request in requests]
 
 

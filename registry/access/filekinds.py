@@ -17,9 +17,8 @@ KINDS: Mapping[str, str] = {
     "clinical": "clinical tables",
     "quality": "quality measures of images",
     "orbit": "an image of the orbits, which defacing would destroy, and what lies on it",
-    "paper": "what describes the tree: participants, sessions and scans, the README",
+    "paper": "what describes the tree: participants, sessions and scans, the README; in every view",
 }
-ALWAYS = frozenset({"paper"})
 USUAL = frozenset(KINDS) - {"orbit"}  # what a request without a view is for
 GUARDED = frozenset({"orbit"})  # only in views that are restricted, or stricter
 ANNOTATION = re.compile(r"_(mask|dseg|probseg)\.[a-z.]+\Z")

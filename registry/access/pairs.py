@@ -6,9 +6,10 @@ one release opens no other. Both people must still have the role that the act as
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 from django.db import transaction
 from django.utils import timezone
@@ -60,14 +61,16 @@ def second(actor: User, proposal: DangerousAct) -> DangerousAct:
     return held
 
 
-def take(actor: User, dataset: Dataset, act: str, object: Any) -> DangerousAct:
-    """Consumes what two people said of this act and this object, inside the caller's transaction, whose line should name it. Raises Denied, Conflict."""
+def take(actor: User, dataset: Dataset, act: str, object: Any, never: Collection[UUID] = ()) -> DangerousAct:
+    """Consumes what two people said of this act and this object, inside the caller's transaction, whose line should name it. `never`: users of whom neither
+    of the two may be one, for it is done for them. Raises Denied, Conflict.
+    """
     policy.require_in(actor, ACTS[act], dataset)
     named = DangerousAct.objects.select_for_update(of=("self",)).select_related("proposed_by", "seconded_by")
     waiting = named.filter(dataset=dataset, act=act, object=audit.object_text(object), seconded_at__isnull=False, used_at__isnull=True)
     now = timezone.now()
     for held in waiting.filter(expires_at__gt=now).order_by("seconded_at"):
-        if all(policy.ask_in(who, ACTS[act], dataset).permitted for who in (held.proposed_by, held.seconded_by)):
+        if all(who.pk not in never and policy.ask_in(who, ACTS[act], dataset).permitted for who in (held.proposed_by, held.seconded_by)):
             held.used_at = now
             held.save(update_fields=["used_at"])
             return held

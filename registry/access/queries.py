@@ -77,6 +77,11 @@ def entitlements(asker: User) -> QuerySet[Entitlement]:
     return Entitlement.objects.filter(Q(user=asker) | Q(dataset_id__in=datasets_of(asker, "steward"))).select_related("request", "dataset", "user")
 
 
+def members(asker: User) -> QuerySet[Member]:
+    """Members of the teams of requests that one may see."""
+    return Member.objects.filter(request__in=requests(asker).values("pk"), dropped_at=None).select_related("request", "user")
+
+
 def views(asker: User) -> QuerySet[View]:
     """Views of the datasets that one may know of; ended ones for those who decide."""
     return View.objects.filter(Q(ended_at=None) | Q(dataset_id__in=datasets_of(asker, "steward")), dataset__in=datasets(asker)).select_related("dataset")

@@ -16,7 +16,7 @@ from django.core.exceptions import FieldDoesNotExist
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponseBase
 
-from registry.access.models import Entitlement, Request
+from registry.access.models import DangerousAct, Entitlement, Member, Request, View
 from registry.accounts.models import Dataset, Role
 from registry.clinical.models import ClinicalRecord, Mapping
 from registry.consent.models import ConsentEvent, ConsentTemplate
@@ -31,6 +31,7 @@ PLACES: dict[str, type[Model]] = {
     "participants": Participant, "visits": Visit, "consents": ConsentEvent, "consent-templates": ConsentTemplate, "clinical-records": ClinicalRecord,
     "mappings": Mapping, "uploads": Upload, "studies": Study, "images": Image, "corrections": Correction, "releases": Release, "requests": Request,
     "entitlements": Entitlement, "packages": Package, "notices": Notice, "withdrawals": Withdrawal, "runs": Run, "roles": Role,
+    "views": View, "members": Member, "dangerous-acts": DangerousAct,
 }  # fmt: skip
 WORDS: dict[str, type[Model]] = {
     "participant": Participant, "visit": Visit, "upload": Upload, "study": Study, "request": Request, "release": Release, "entitlement": Entitlement,

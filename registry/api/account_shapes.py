@@ -7,6 +7,7 @@ from typing import Any
 from rest_framework import serializers as s
 
 from registry.api.shapes import Shape, Strict, words
+from registry.rules import LEVELS
 
 
 class RoleShape(Shape):
@@ -51,7 +52,7 @@ class NewRole(Strict):
     email = s.EmailField()
     dataset = s.SlugField()
     site = s.SlugField(allow_null=True, default=None)
-    kind = s.ChoiceField(["contributor", "steward", "researcher", "auditor"])
+    kind = s.ChoiceField(["contributor", "steward", "researcher", "auditor", "committee"])
 
 
 class NewToken(Strict):
@@ -85,6 +86,8 @@ class DatasetShape(Shape):
     description = s.CharField()
     licence = s.CharField()
     purpose_level = s.CharField()
+    quorum = s.IntegerField()
+    voters = s.CharField()
     min_count = s.IntegerField()
     retention_days = s.IntegerField()
     protocol = s.JSONField()
@@ -107,7 +110,7 @@ class NewDataset(NewProtocol):
     licence = s.CharField(max_length=200, allow_blank=True, default="")
     terms = s.CharField(max_length=100_000, allow_blank=True, default="")
     agreement = s.CharField(max_length=100_000, help_text="text of version 1")
-    purpose_level = s.ChoiceField(["registered", "controlled", "closed"], default="controlled")
+    purpose_level = s.ChoiceField(LEVELS, default="controlled")
     min_count = s.IntegerField(min_value=2, max_value=1000, default=11)
     retention_days = s.IntegerField(min_value=1, max_value=365, default=30)
     sites = s.ListField(child=s.CharField(max_length=40), default=list, max_length=500)

@@ -36,8 +36,18 @@ GONE = frozenset({"package_dead", "participant_withdrawn"})
 def request_told(asker: Any, request: Request) -> dict[str, Any]:
     """A request as the asker may see it."""
     row = {name: getattr(request, name) for name in ("id", *access.ASKED, "state", "reason", "created_at")}
+    row |= {"view": request.view.name if request.view else None, "level": request.level}
     row |= {"dataset": request.dataset.slug, "requester": request.requester.email, **releases.answers(asker, request)}
     return dict(receiving_shapes.RequestShape(row).data)
+
+
+def key_checked(key: str) -> str:
+    """The key, if packages can be encrypted to it. Raises Invalid."""
+    try:
+        sealing.recipient(key)
+    except ValueError:
+        raise Invalid("recipient_key_invalid", "The recipient's key is no age X25519 recipient.", "Make one with age-keygen, or `myelin key`.") from None
+    return key
 
 
 class RequestDoorBase(Door):
@@ -63,11 +73,10 @@ class RequestsDoor(RequestDoorBase):
     def post(self, request: HttpRequest) -> Response:
         given = self.body(receiving_shapes.NewRequest)
         dataset = find(queries.datasets(self.asker), slug=given.pop("dataset"))
-        try:
-            sealing.recipient(given["recipient_key"])
-        except ValueError:
-            raise Invalid("recipient_key_invalid", "The recipient's key is no age X25519 recipient.", "Make one with age-keygen, or `myelin key`.") from None
-        made = access.draft_request(self.asker, dataset, **given)
+        key_checked(given["recipient_key"])
+        name = given.pop("view")
+        view = find(queries.views(self.asker), dataset=dataset, name=name) if name else None
+        made = access.draft_request(self.asker, dataset, view, **given)
         return self.answer(made.pk, 201)
 
 
@@ -92,8 +101,8 @@ class DecideDoor(RequestDoorBase):
     @told(receiving_shapes.RequestShape, request=receiving_shapes.Decide, summary="Approve or reject a request, person by person", tags=["requests"])
     def post(self, request: HttpRequest, pk: Any) -> Response:
         held, given = self.one(pk), self.body(receiving_shapes.Decide)
-        if given["verdict"] == "reject":
-            access.reject_request(self.asker, held, given["reason"])
+        if given["verdict"] in ("reject", "return"):
+            (access.reject_request if given["verdict"] == "reject" else access.return_request)(self.asker, held, given["reason"])
         else:
             access.approve_request(self.asker, held, settle=given["settle"], leave_out=given["leave_out"], reason=given["reason"])
         return self.answer(pk)
@@ -114,12 +123,19 @@ class AgreementDoor(RequestDoorBase):
 
 
 class SignDoor(RequestDoorBase):
-    @told(receiving_shapes.EntitlementShape, request=receiving_shapes.Sign, summary="Sign the agreement: the entitlement begins", tags=["requests"])
+    @told(
+        receiving_shapes.EntitlementShape,
+        request=receiving_shapes.Sign,
+        summary="Sign the agreement: with the last signature of a team the entitlements begin",
+        also={202: receiving_shapes.RequestShape},
+        tags=["requests"],
+    )
     def post(self, request: HttpRequest, pk: Any) -> Response:
         held, given = self.one(pk), self.body(receiving_shapes.Sign)
         if not given["accept"]:
             raise Invalid("not_accepted", "The agreement was not accepted.", "Send accept: true once you agree.")
-        return Response(receiving_shapes.EntitlementShape(access.sign_agreement(self.asker, held, given["version"])).data)
+        entitlement = access.sign_agreement(self.asker, held, given["version"])
+        return Response(receiving_shapes.EntitlementShape(entitlement).data) if entitlement else self.answer(pk, 202)
 
 
 class CloseDoor(RequestDoorBase):

@@ -6,6 +6,7 @@ from typing import Any
 
 from rest_framework import serializers as s
 
+from registry.access import machine
 from registry.api import shapes
 from registry.api.shapes import Shape, Strict, words
 from registry.rules import ALL_PROMISES
@@ -31,6 +32,7 @@ class NewRequest(Strict):
     months = s.IntegerField(min_value=1, max_value=60, default=12)
     promises = s.ListField(child=s.ChoiceField(ALL_PROMISES), default=list, max_length=len(ALL_PROMISES))
     recipient_key = s.CharField(max_length=120, help_text="an age X25519 recipient, age1…")
+    view = s.SlugField(allow_null=True, default=None, help_text="a view of the dataset; null: all usual kinds of file")
 
 
 class Submit(Strict):
@@ -86,7 +88,9 @@ class RequestShape(Shape):
     country = s.CharField()
     team_countries = words()
     recipient_key = s.CharField()
-    state = s.ChoiceField(["draft", "submitted", "approved", "rejected", "closed"])
+    view = s.CharField(allow_null=True)
+    level = s.CharField()
+    state = s.ChoiceField(list(machine.STATES))
     reason = s.CharField()
     asked = s.IntegerField(allow_null=True)
     answers = AnswersShape()
@@ -97,7 +101,7 @@ class RequestShape(Shape):
 
 
 class Decide(Strict):
-    verdict = s.ChoiceField(["approve", "reject"])
+    verdict = s.ChoiceField(["approve", "reject", "return"])
     reason = s.CharField(max_length=5000, allow_blank=True, default="")
     leave_out = s.ListField(child=s.UUIDField(), default=list, max_length=100_000)
     settle = s.ListField(child=s.UUIDField(), default=list, max_length=100_000)
@@ -122,6 +126,7 @@ class EntitlementShape(Shape):
     starts = s.DateTimeField()
     ends = s.DateTimeField()
     revoked_at = s.DateTimeField(allow_null=True)
+    resign_by = s.DateTimeField(allow_null=True)
     alive = s.BooleanField()
 
 

@@ -16,6 +16,7 @@ from registry.api import deciding_doors as deciding
 from registry.api import handing_doors as handing
 from registry.api import opening_doors as opening
 from registry.api import receiving_doors as receiving
+from registry.api import team_doors as team
 from registry.api.errors import not_found
 
 OPEN: dict[str, Any] = {"authentication_classes": [], "permission_classes": [AllowAny]}
@@ -85,12 +86,32 @@ v1: list[URLPattern] = [
     path("audit/lines", deciding.LinesDoor.as_view()),
     path("audit/verify", deciding.VerifyDoor.as_view()),
     path("requests", receiving.RequestsDoor.as_view()),
+    path("requests/approve", team.ApproveManyDoor.as_view()),
     path("requests/<uuid:pk>", receiving.RequestDoor.as_view()),
     path("requests/<uuid:pk>/submit", receiving.SubmitDoor.as_view()),
     path("requests/<uuid:pk>/decide", receiving.DecideDoor.as_view()),
     path("requests/<uuid:pk>/agreement", receiving.AgreementDoor.as_view()),
     path("requests/<uuid:pk>/sign", receiving.SignDoor.as_view()),
     path("requests/<uuid:pk>/close", receiving.CloseDoor.as_view()),
+    path("requests/<uuid:pk>/change", team.ChangeDoor.as_view()),
+    path("requests/<uuid:pk>/withdraw", team.TakeBackDoor.as_view()),
+    path("requests/<uuid:pk>/members", team.MembersDoor.as_view()),
+    path("members/<uuid:pk>", team.MemberDoor.as_view()),
+    path("requests/<uuid:pk>/key", team.KeyDoor.as_view()),
+    path("requests/<uuid:pk>/vote", team.VoteDoor.as_view()),
+    path("requests/<uuid:pk>/suspend", team.SuspendDoor.as_view()),
+    path("requests/<uuid:pk>/resume", team.ResumeDoor.as_view()),
+    path("requests/<uuid:pk>/revoke", team.RevokeRequestDoor.as_view()),
+    path("requests/<uuid:pk>/reports", team.ReportsDoor.as_view()),
+    path("requests/<uuid:pk>/renew", team.RenewDoor.as_view()),
+    path("requests/<uuid:pk>/attest", team.AttestDoor.as_view()),
+    path("datasets/<slug:slug>/views", team.ViewsDoor.as_view()),
+    path("views/<uuid:pk>", team.ViewDoor.as_view()),
+    path("datasets/<slug:slug>/level", team.LevelDoor.as_view()),
+    path("datasets/<slug:slug>/votes", team.VotesDoor.as_view()),
+    path("datasets/<slug:slug>/agreement", team.PublishDoor.as_view()),
+    path("dangerous-acts", team.ProposalsDoor.as_view()),
+    path("dangerous-acts/<uuid:pk>/second", team.SecondDoor.as_view()),
     path("entitlements", receiving.EntitlementsDoor.as_view()),
     path("entitlements/<uuid:pk>", receiving.EntitlementDoor.as_view()),
     path("entitlements/<uuid:pk>/revoke", receiving.RevokeDoor.as_view()),

@@ -119,22 +119,22 @@ def entries(release: Release, only: QuerySet[Participant] | Iterable[Any] | None
         people = people.filter(participant__in=only)
     told = {row.participant_id: (row.participant, tree.read_facts(row.participant, row.facts_sha256)) for row in people}
     files = list(release.files.filter(tombstone=False, participant__in=list(told)).order_by("path"))
-    if kinds != filekinds.KINDS.keys():
+    if narrowed := kinds != filekinds.KINDS.keys():
         files, told = _of_kinds(files, told, kinds)
     texts = {entry.path: entry for person, facts in told.values() for entry in tree.personal(person, facts)}
     found: list[Entry] = []
     for row in files:
         made = texts.get(row.path)
         found.append(made or Entry(row.path, told[row.participant_id][0], row.sha256, row.bytes))
+    found += texts.values() if narrowed else ()
     found += tree.shared(release.manifest, [facts for _, facts in told.values()], tree.derivatives_in(entry.path for entry in found))
     return sorted(found, key=lambda entry: entry.path)
 
 
 def _of_kinds(files: list[ReleaseFile], told: dict[Any, Any], kinds: frozenset[str]) -> tuple[list[ReleaseFile], dict[Any, Any]]:
-    """The files of some kinds, and the facts of their people as if there were no others; papers are always there."""
+    """The images' files of some kinds, and the facts of their people as if there were no others: the tables are made from those."""
     orbits = set(Image.objects.filter(pk__in={row.image_id for row in files if row.image_id}, deface_verdict=ORBIT).values_list("pk", flat=True))
-    wanted = kinds | filekinds.ALWAYS
-    left = [row for row in files if filekinds.of(row.path, orbit=row.image_id in orbits) in wanted]
+    left = [row for row in files if row.image_id and filekinds.of(row.path, orbit=row.image_id in orbits) in kinds]
     here = {row.path for row in left}
     fresh = {pk: (person, tree.only(facts, here, clinical="clinical" in kinds, quality="quality" in kinds)) for pk, (person, facts) in told.items()}
     made = {entry.path for person, facts in fresh.values() for entry in tree.personal(person, facts)}

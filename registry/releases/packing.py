@@ -17,7 +17,7 @@ from django.db.models import Exists, F, OuterRef, Q
 from django.utils import timezone
 
 from registry.access import filekinds, policy
-from registry.access.models import Entitlement
+from registry.access.models import Entitlement, Member
 from registry.accounts import queries as accounts
 from registry.releases import freezing, sealing
 from registry.releases.models import Package, PackageParticipant
@@ -112,13 +112,17 @@ def gone(package_id: UUID) -> tuple[str, str] | None:
     """Why a package may not be read at this moment, as (code, reason), or None when it may. One query; asked again for every chunk.
 
     The package lives, its entitlement gives something (its time, its request's state, its agreement, its level), its user is active, and nobody in it has
-    another epoch than when it was packed, nor a consent that has come to its end since. Where something changed, the policy is asked in full (`in_full`):
-    the change may still cover this use.
+    another epoch than when it was packed, nor a consent that has come to its end since, and nobody of the team is in another country than the request says.
+    Where something changed, the policy is asked in full (`in_full`): the change may still cover this use.
     """
     now = timezone.now()
     inside = PackageParticipant.objects.filter(package=OuterRef("pk"))
-    changed = inside.filter(~Q(participant__epoch=F("epoch")) | Q(consent_ends__lte=now))
-    asked = Package.objects.annotate(changed=Exists(changed)).select_related(*ASKED_OF).only("state", "code", *(f"{one}__id" for one in ASKED_OF), *LOOKED_AT)
+    changed = Exists(inside.filter(~Q(participant__epoch=F("epoch")) | Q(consent_ends__lte=now)))
+    team = Member.objects.filter(request=OuterRef("entitlement__request"), dropped_at=None)
+    elsewhere = Exists(team.exclude(user__country=F("country"))) | ~Q(entitlement__request__requester__country=F("entitlement__request__country"))
+    asked = (
+        Package.objects.annotate(changed=changed | elsewhere).select_related(*ASKED_OF).only("state", "code", *(f"{one}__id" for one in ASKED_OF), *LOOKED_AT)
+    )
     package = asked.filter(pk=package_id).first()
     if package is None or package.state != Package.State.READY:
         return (package.code if package and package.code else "package_dead"), "This package is not there any more."

@@ -9,6 +9,7 @@ import importlib
 import sys
 from pathlib import Path
 
+import governance_access_rows as access
 import governance_rows as rows
 from table import Measure, Result, Row, not_quick, show
 
@@ -22,9 +23,9 @@ def joined(module: str, name: str) -> Measure:
 
 
 def tables(depth: str) -> Result:
-    """Both tables in one row: consent x request is asked, the state machine is not built."""
-    half = rows.consent_by_request(depth)
-    return Result(f"not built yet: state x role x command; {half.figure}", met=False)
+    """Both tables in one row."""
+    states, consents = access.state_by_role_by_command(depth), rows.consent_by_request(depth)
+    return Result(f"{states.figure}; {consents.figure}", met=bool(states.met and consents.met))
 
 
 ROWS = [

@@ -10,7 +10,7 @@ from typing import Any
 from bidstree import check
 from client import package
 from client.errors import ClientError, Refused
-from client.records import Package
+from client.records import Entitlement, Package
 from registry.management.demo import search
 from registry.management.demo.stage import DATASET, Stage
 
@@ -36,9 +36,10 @@ def ask_and_receive(stage: Stage) -> Package:
     seen = steward.request(request.id)
     note_left_out(stage, seen.participants)
     decided = steward.decide(request.id, "approve", "The purpose is sound.")
-    stage.ledger.note("the steward approves", decided.state == "approved", decided.state)
+    stage.ledger.note("the steward approves", decided.state == "approved_pending_signatures", decided.state)
     agreement = researcher.agreement(request.id)
     entitlement = researcher.sign(request.id, agreement.version)
+    assert isinstance(entitlement, Entitlement)
     stage.ledger.note("the agreement is signed", entitlement.alive, f"version {agreement.version}")
     ready = receive(stage, entitlement.id, "package")
     opened = open_package(stage, ready, "package")

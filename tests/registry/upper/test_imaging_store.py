@@ -86,9 +86,9 @@ def test_a_head_in_doubt_is_taken_by_the_steward_who_looked_and_says_what_was_se
     assert actions.accept_image(house.steward, image, "No face is left.").state == "accepted"
 
 
-def test_an_orbit_series_is_not_given_out(house: Any) -> None:
+def test_an_orbit_series_is_not_accepted_by_one_person(house: Any) -> None:
     image = house.image(house.person(), state="proposed", deface_verdict="orbit_restricted")
-    with pytest.raises(Denied, match="orbit_restricted"):
+    with pytest.raises(Conflict, match="needs_two_people"):
         actions.accept_image(house.steward, image, "Looked at.")
 
 

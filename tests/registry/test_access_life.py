@@ -1,0 +1,207 @@
+"""Teams, votes, levels, agreements and ends of a request. Each refusal has a twin that is allowed."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from registry.access import actions, deciding, pairs, policy
+from registry.access.models import Entitlement, Member, Request
+from registry.rules import Conflict, Denied, Invalid
+from registry.runs.models import Mail
+from registry.subjects.models import Participant
+
+pytestmark = pytest.mark.django_db(databases="__all__")
+KEY = "age1" + "q" * 58
+
+
+@pytest.fixture
+def scene(world: Any) -> Any:
+    site = world.site()
+    dataset = world.dataset(site)
+    wide, danish, asks = (world.participant(dataset, site) for _ in range(3))
+    world.consent(wide)
+    world.consent(danish, modifiers=["GS"], countries=["DK"])
+    world.consent(asks, modifiers=["RS"])
+    return SimpleNamespace(world=world, dataset=dataset, wide=wide, danish=danish, asks=asks, steward=world.steward(dataset))
+
+
+def downloadable(who: Any) -> set[Any]:
+    return set(policy.limit(who, "download", Participant.objects.all(), "pk"))
+
+
+def drafted(scene: Any, who: Any = None, **fields: Any) -> Request:
+    told = {"title": "t", "abstract": "a", "purpose": "HMB", "recipient_key": KEY, **fields}
+    return actions.draft_request(who or scene.world.user("researcher"), scene.dataset, **told)
+
+
+def test_each_of_a_team_signs_and_each_is_entitled(scene: Any) -> None:
+    member = scene.world.user("member", country="SE")
+    draft = drafted(scene)
+    actions.name_member(draft.requester, draft, member)
+    request = actions.submit_request(draft.requester, draft)
+    actions.approve_request(scene.steward, request)
+    assert actions.sign_agreement(request.requester, request, 1) is None and downloadable(request.requester) == set()
+    with pytest.raises(Invalid, match="recipient_key_missing"):
+        actions.sign_agreement(member, request, 1)
+    actions.set_recipient_key(member, request, KEY)
+    assert actions.sign_agreement(member, request, 1).user == member
+    assert downloadable(request.requester) == downloadable(member) == {scene.wide}  # the Swedish member keeps out who consented for Denmark only
+    actions.revoke_entitlement(scene.steward, Entitlement.objects.get(user=member), "Misuse.")
+    assert downloadable(member) == set() and downloadable(request.requester) == {scene.wide}
+    request.refresh_from_db()
+    assert request.state == "active"
+
+
+def test_who_does_not_sign_is_dropped_and_nobody_is_let_in_by_it(scene: Any) -> None:
+    draft = drafted(scene)
+    late = actions.name_member(draft.requester, draft, scene.world.user("late", country="SE"))
+    request = actions.submit_request(draft.requester, draft)
+    actions.approve_request(scene.steward, request)
+    actions.sign_agreement(request.requester, request, 1)
+    with pytest.raises(Denied, match="not_your_request"):
+        actions.drop_member(late.user, late)
+    assert actions.drop_member(request.requester, late).state == "active"
+    assert downloadable(request.requester) == {scene.wide} and Member.objects.get().dropped_at
+
+
+def test_no_member_of_a_team_decides_on_it(scene: Any) -> None:
+    draft = drafted(scene)
+    actions.name_member(draft.requester, draft, scene.steward)
+    request = actions.submit_request(draft.requester, draft)
+    with pytest.raises(Denied, match="self_approval"):
+        actions.approve_request(scene.steward, request)
+    actions.approve_request(scene.world.steward(scene.dataset), request)
+
+
+def test_a_quorum_counts_different_people_outside_the_team_and_its_institution(scene: Any) -> None:
+    actions.agree_votes("system:test", scene.dataset, 2, "committee")
+    voters = [scene.world.user("voter", institution=f"Institute {n}") for n in range(3)]
+    near = scene.world.user("near", institution="AN  INSTITUTE")
+    for user in (*voters, near):
+        actions.give_role("system:test", user, scene.dataset, "committee")
+    request = scene.world.request(scene.dataset)
+    with pytest.raises(Denied, match="own_institution"):
+        actions.vote(near, request, True)
+    with pytest.raises(Denied, match="no_role"):
+        actions.vote(scene.steward, request, True)
+    for _ in range(2):
+        actions.vote(voters[0], request, True)
+    with pytest.raises(Conflict, match="quorum_missing"):
+        actions.approve_request(scene.steward, request)
+    actions.vote(voters[1], request, True)
+    assert deciding.counted(request) == (2, 0)
+    actions.return_request(scene.steward, request, "Which method?")
+    actions.submit_request(request.requester, request)
+    with pytest.raises(Conflict, match="quorum_missing"):  # votes begin anew
+        actions.approve_request(scene.steward, request)
+    for user in voters[:2]:
+        actions.vote(user, request, True)
+    actions.end_role("system:test", voters[1].roles.get())
+    with pytest.raises(Conflict, match="quorum_missing"):
+        actions.approve_request(scene.steward, request)
+    actions.vote(voters[2], request, True)
+    actions.approve_request(scene.steward, request)
+
+
+@pytest.mark.parametrize(("level", "state"), [("open", "active"), ("registered", "approved_pending_signatures"), ("controlled", "in_review")])
+def test_where_the_rule_decides_alone_only_whom_it_permits_is_given(scene: Any, level: str, state: str) -> None:
+    actions.set_level("system:test", scene.dataset, level)
+    request = scene.world.request(scene.dataset)
+    assert request.state == state
+    if state == "approved_pending_signatures":
+        actions.sign_agreement(request.requester, request, 1)
+    assert downloadable(request.requester) == (set() if level == "controlled" else {scene.wide, scene.danish})
+    actions.set_level("system:test", scene.dataset, "controlled")  # stricter now: what the rule alone gave is over
+    assert downloadable(request.requester) == set()
+
+
+def test_a_restricted_one_needs_a_second_person(scene: Any) -> None:
+    actions.set_level("system:test", scene.dataset, "restricted")
+    request = scene.world.request(scene.dataset)
+    with pytest.raises(Conflict, match="needs_two_people"):
+        actions.approve_request(scene.steward, request)
+    pairs.second(scene.world.steward(scene.dataset), pairs.propose(scene.steward, scene.dataset, "restricted_approval", request, "Sound."))
+    actions.approve_request(scene.steward, request)
+
+
+def test_several_are_approved_at_once_by_two_people(scene: Any) -> None:
+    requests = [scene.world.request(scene.dataset) for _ in range(2)]
+    other = scene.world.request(scene.dataset)
+    proposal = pairs.propose(scene.steward, scene.dataset, "bulk_approval", deciding.bulk(requests), "Alike.")
+    pairs.second(scene.world.steward(scene.dataset), proposal)
+    with pytest.raises(Conflict, match="needs_two_people"):
+        actions.approve_requests(scene.steward, [*requests, other])
+    assert {one.state for one in actions.approve_requests(scene.steward, requests)} == {"approved_pending_signatures"}
+
+
+def test_what_is_remote_only_is_seen_and_never_packaged(scene: Any) -> None:
+    actions.set_level("system:test", scene.dataset, "remote_only")
+    right = scene.world.entitled(scene.dataset, scene.steward)
+    assert policy.ask(right.user, "see", scene.wide).permitted
+    assert policy.ask(right.user, "download", scene.wide).reasons[0].code == "remote_only"
+    assert downloadable(right.user) == set() and not policy.covered(right).exists()
+    view = actions.open_view("system:test", scene.dataset, "far", "Far", ["image"], "remote_only")
+    with pytest.raises(Denied, match="remote_only"):
+        drafted(scene, view=view)
+
+
+def test_a_material_agreement_is_signed_again(scene: Any) -> None:
+    right = scene.world.entitled(scene.dataset, scene.steward)
+    actions.publish_agreement(scene.steward, scene.dataset, "A comma.")
+    assert downloadable(right.user)
+    actions.publish_agreement(scene.steward, scene.dataset, "Stricter.", material=True, grace_days=7)
+    assert downloadable(right.user) and Mail.objects.filter(to=right.user.email, subject="Please sign the new agreement").count() == 1
+    actions.publish_agreement(scene.steward, scene.dataset, "Stricter still.", material=True)
+    right.refresh_from_db()
+    assert downloadable(right.user) == set() and right.over(timezone.now())[0] == "agreement_unsigned"
+    with pytest.raises(Conflict, match="agreement_changed"):
+        actions.sign_agreement(right.user, right.request, 3)
+    actions.sign_agreement(right.user, right.request, 4)
+    assert downloadable(right.user) == {scene.wide, scene.danish}
+
+
+def test_suspended_resumed_revoked_closed_and_attested(scene: Any) -> None:
+    right = scene.world.entitled(scene.dataset, scene.steward)
+    given = {scene.wide, scene.danish}
+    actions.suspend_request(scene.steward, right.request, "A doubt.")
+    assert downloadable(right.user) == set() and not policy.still(right.pk, [scene.wide.pk])
+    actions.resume_request(scene.steward, right.request)
+    assert downloadable(right.user) == given and policy.still(right.pk, [scene.wide.pk])
+    actions.revoke_request(scene.steward, right.request, "Misuse.")
+    assert downloadable(right.user) == set()
+    assert actions.close_request(right.user, right.request).state == "closing"
+    with pytest.raises(Invalid, match="reason_missing"):
+        actions.attest_deletion(right.user, right.request, " ")
+    assert actions.attest_deletion(right.user, right.request, "All is deleted.").attested_at
+
+
+def test_a_renewal_lengthens_the_time_and_asks_the_rule_for_all_of_it(scene: Any) -> None:
+    short = scene.world.participant(scene.dataset, scene.dataset.sites.get())
+    scene.world.consent(short, modifiers=["TS"], max_months=12)
+    right = scene.world.entitled(scene.dataset, scene.steward)
+    assert short in downloadable(right.user)
+    Entitlement.objects.update(ends=timezone.now() + timedelta(days=20))
+    actions.expire()
+    with pytest.raises(Conflict, match="report_missing"):
+        actions.renew_request(scene.steward, right.request)
+    actions.report(right.user, right.request, "We counted lesions.", "One paper.", months=6)
+    with pytest.raises(Denied, match="no_role"):
+        actions.renew_request(right.user, right.request)
+    request = actions.renew_request(scene.steward, right.request)
+    right.refresh_from_db()
+    assert request.state == "active" and request.months == 18 and right.ends > timezone.now() + timedelta(days=200)
+    assert downloadable(right.user) == {scene.wide, scene.danish}
+
+
+def test_screening_that_was_interrupted_is_taken_up_by_the_tick(scene: Any) -> None:
+    request = scene.world.request(scene.dataset)
+    for state in ("submitted", "screening"):
+        Request.objects.filter(pk=request.pk).update(state=state)
+        assert actions.expire()["screened"] == 1
+        request.refresh_from_db()
+        assert request.state == "in_review"
