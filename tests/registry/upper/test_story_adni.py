@@ -104,7 +104,7 @@ def granted(house: Any, desk: Desk, steward: Desk, seeker: User, member: User) -
     access.set_recipient_key(member, request, str(keys[1].to_public()))
     version = desk.get(f"/requests/{request.pk}/agreement")["version"]
     desk.post(f"/requests/{request.pk}/sign", {"version": version - 1, "accept": True}, 409, "agreement_changed")
-    desk.post(f"/requests/{request.pk}/sign", {"version": version, "accept": True}, 200)
+    desk.post(f"/requests/{request.pk}/sign", {"version": version, "accept": True}, 202)
     assert not Entitlement.objects.exists()  # one of the two has not signed
     access.sign_agreement(member, request, version)
     assert Entitlement.objects.filter(request=request).count() == 2
