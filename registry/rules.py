@@ -34,13 +34,14 @@ from registry.uses import (
     holds,
     narrower,
     no_looser,
+    openly,
 )
 from registry.verdicts import Answer, Conflict, Denied, Invalid, Reason, Refusal, Verdict, ask, deny, permit, weigh
 
 __all__ = [
     "ALL_PROMISES", "BOXES", "BY_HAND", "LEGAL_BASES", "MODIFIERS", "PERMISSIONS", "PROMISES", "PURPOSES", "TRANSFERS",
     "Answer", "Conflict", "ConsentFacts", "Denied", "Disease", "Invalid", "Purpose", "Reason", "Refusal", "Verdict",
-    "ask", "decide", "deny", "ended", "holds", "narrower", "no_looser", "permit", "weigh",
+    "ask", "decide", "deny", "ended", "holds", "narrower", "no_looser", "openly", "permit", "weigh",
 ]  # fmt: skip
 
 LEVELS = ("open", "registered", "controlled", "restricted", "remote_only", "closed")  # each gives less than the one before

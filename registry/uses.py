@@ -292,6 +292,50 @@ def _obligations(consent: ConsentFacts, purpose: Purpose, on: date) -> list[str]
     return found
 
 
+# --- sharing with everybody ----------------------------------------------------------------------------------------------------------------------
+
+OPEN_DENIES = {
+    "not_unrestricted": "The consent is for certain uses, and what is shared openly may be put to any.",
+    "open_conditions": "The consent sets conditions, and nobody can hold unknown readers to them.",
+    "open_countries": "The consent is limited to certain countries, and open data are read everywhere.",
+    "open_transfer": "The consent does not cover transfer to every country outside the European Economic Area.",
+    "open_commercial": "The consent does not cover commercial use, which open data cannot forbid.",
+    "open_ends": "The consent comes to an end on a day, and what was shared openly cannot be called back.",
+    "open_time": "The consent limits the time of use, and open data are used without end.",
+    "open_too_early": "The consent forbids publication before a day that has not come.",
+    "no_ai_training": "The consent does not cover the training of artificial intelligence, which open data cannot forbid.",
+    "no_public_crowd": "The consent does not cover that images are shown to the public.",
+    "no_genetic_linkage": "The consent does not cover linkage with genetic data, which open data cannot forbid.",
+    "unknown_legal_basis": "The consent names a legal basis that this version does not know, so nothing is given.",
+}
+
+
+def openly(consent: ConsentFacts | None, on: date) -> Answer:
+    """Whether this consent covers giving the data to everybody for any use and for good, as under CC0: nobody is asked, nothing is promised, nothing ends.
+
+    Fail closed: whatever a reader of open data could do must be covered. CC alone may stand among the modifiers: it gives, and takes nothing.
+    """
+    first = holds(consent, on)
+    if consent is None or not first.permitted:
+        return first
+    forbids = {
+        "not_unrestricted": consent.permission != "NRES",
+        "open_conditions": bool(consent.modifiers - {"CC"}),
+        "open_countries": bool(consent.countries),
+        "open_transfer": consent.transfer != "any",
+        "open_commercial": not consent.commercial,
+        "open_ends": consent.ends is not None,
+        "open_time": consent.max_months is not None,
+        "open_too_early": consent.publish_after is not None and consent.publish_after > on,
+        "no_ai_training": not consent.ai_training,
+        "no_public_crowd": not consent.public_crowd,
+        "no_genetic_linkage": not consent.genetic_linkage,
+        "unknown_legal_basis": consent.legal_basis not in LEGAL_BASES,
+    }
+    found = [deny(code, OPEN_DENIES[code]) for code, forbidden in forbids.items() if forbidden]
+    return weigh(found or [permit("open_use", "The consent covers any use by anybody, for good.")])
+
+
 # --- one consent against another -----------------------------------------------------------------------------------------------------------------
 
 WITHIN = {"NRES": {"NRES", "GRU", "HMB", "DS", "POA"}, "GRU": {"NRES", "GRU", "HMB", "DS", "POA"}, "HMB": {"HMB", "DS"}, "DS": {"DS"}, "POA": {"POA"}}

@@ -162,7 +162,7 @@ def approve_requests(actor: User, requests: Sequence[Request], reason: str = "")
     """Grants several requests of one dataset in one act, which needs two people. All or none. Raises Denied, Invalid, Conflict."""
     if len({request.dataset_id for request in requests}) != 1:
         raise Invalid("one_dataset", "Requests of one dataset are approved together.", "Name requests of one dataset.")
-    with transaction.atomic():
+    with transaction.atomic(), audit.last():
         teams = set[UUID]().union(*(holding.team_of(request) for request in requests))
         pairs.take(actor, requests[0].dataset, "bulk_approval", bulk(requests), teams)
         return [approve_request(actor, request, reason=reason) for request in requests]

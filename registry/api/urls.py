@@ -15,6 +15,7 @@ from registry.api import counting_doors as counting
 from registry.api import deciding_doors as deciding
 from registry.api import handing_doors as handing
 from registry.api import leaving_doors as leaving
+from registry.api import opening_doors as opening
 from registry.api import receiving_doors as receiving
 from registry.api import team_doors as team
 from registry.api.errors import not_found
@@ -33,6 +34,7 @@ v1: list[URLPattern] = [
     path("sites", who.SitesDoor.as_view()),
     path("datasets", who.DatasetsDoor.as_view()),
     path("datasets/<slug:slug>", who.DatasetDoor.as_view()),
+    path("datasets/<slug:slug>/opening", opening.OpeningDoor.as_view()),
     path("datasets/<slug:slug>/protocol", who.ProtocolDoor.as_view()),
     path("datasets/<slug:slug>/faces", who.FacesDoor.as_view()),
     path("users", who.UsersDoor.as_view()),

@@ -165,7 +165,10 @@ def validate_died(run: Run) -> None:
 
 
 def build_package(actor: User, entitlement: Entitlement, release: Release | None = None) -> Package:
-    """Have the holder's part of a release packed for their key; the same again gives the living package. Raises Denied, Invalid, Conflict."""
+    """Have the holder's part of a release packed for their key; the same again gives the living package, another key a new one in its place.
+
+    Raises Denied, Invalid, Conflict.
+    """
     if entitlement.user_id != actor.pk:
         raise Denied("not_yours", "This entitlement belongs to somebody else.")
     if why := entitlement.over(timezone.now()) or policy.shut(entitlement):
@@ -184,7 +187,7 @@ def build_package(actor: User, entitlement: Entitlement, release: Release | None
     with transaction.atomic():
         Entitlement.objects.select_for_update().get(pk=entitlement.pk)
         living = Package.objects.filter(entitlement=entitlement, release=release, state__in=["building", "ready"]).first()
-        why = _why_not(living) if living else None
+        why = _why_not(living, key) if living else None
         if living and why is None:
             return living
         if living and why:  # it is replaced, so that nobody is given it after all when what stopped it changes back
@@ -197,8 +200,10 @@ def build_package(actor: User, entitlement: Entitlement, release: Release | None
     return package
 
 
-def _why_not(package: Package) -> tuple[str, str] | None:
-    """Why a living package may not be read now, asked in full; one that is being made may."""
+def _why_not(package: Package, key: str) -> tuple[str, str] | None:
+    """Why a living package may not be read now, asked in full, or is for a key that its holder replaced; one that is being made may."""
+    if package.recipient_key != key:
+        return "recipient_key_changed", "Its holder gave another key: a package for that key takes its place."
     return None if package.state == Package.State.BUILDING else packing.gone(package.pk) or packing.in_full(package.pk)
 
 

@@ -200,7 +200,9 @@ def _of_kinds(files: list[ReleaseFile], told: dict[Any, Any], kinds: frozenset[s
     orbits = set(Image.objects.filter(pk__in={row.image_id for row in files if row.image_id}, deface_verdict=ORBIT).values_list("pk", flat=True))
     left = [row for row in files if row.image_id and filekinds.of(row.path, orbit=row.image_id in orbits) in kinds]
     here = {row.path for row in left}
-    return left, {pk: (person, tree.only(facts, here, clinical="clinical" in kinds, quality="quality" in kinds)) for pk, (person, facts) in told.items()}
+    fresh = {pk: (person, tree.only(facts, here, clinical="clinical" in kinds, quality="quality" in kinds)) for pk, (person, facts) in told.items()}
+    made = {entry.path for person, facts in fresh.values() for entry in tree.personal(person, facts)}
+    return [row for row in left if row.path in made or not filekinds.TABLE.search(row.path)], fresh  # a table of scans goes with the last of its scans
 
 
 def digest(files: Iterable[tuple[str, str, int]]) -> str:

@@ -343,3 +343,45 @@ def test_the_law_needs_nothing_but_the_standard_library() -> None:
         names = [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
         names += [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
         assert names and all(name.split(".")[0] in sys.stdlib_module_names or name in ("registry.uses", "registry.verdicts") for name in names)
+
+
+FREE = ConsentFacts("NRES", transfer="any", commercial=True, ai_training=True, public_crowd=True, genetic_linkage=True)
+SHUT: dict[str, dict[str, Any]] = {
+    "not_unrestricted": {"permission": "GRU"},
+    "open_conditions": {"modifiers": frozenset({"IRB"})},
+    "open_countries": {"countries": frozenset({"DK"})},
+    "open_transfer": {"transfer": "safeguards"},
+    "open_commercial": {"commercial": False},
+    "open_ends": {"valid_until": TODAY + timedelta(days=900)},
+    "open_time": {"max_months": 60},
+    "open_too_early": {"publish_after": TODAY + timedelta(days=1)},
+    "no_ai_training": {"ai_training": False},
+    "no_public_crowd": {"public_crowd": False},
+    "no_genetic_linkage": {"genetic_linkage": False},
+    "unknown_legal_basis": {"legal_basis": "because"},
+}
+
+
+@pytest.mark.parametrize("code", SHUT)
+def test_each_limit_of_a_consent_shuts_open_sharing_and_without_it_it_is_open(code: str) -> None:
+    answer = rules.openly(dataclasses.replace(FREE, **SHUT[code]), TODAY)
+    assert answer.verdict is Verdict.DENY and [reason.code for reason in answer.reasons] == [code]
+    assert answer.reasons[0].sentence.endswith(".") and rules.openly(FREE, TODAY).permitted
+
+
+def test_open_sharing_ends_with_the_consent_and_takes_what_only_gives() -> None:
+    assert [reason.code for reason in rules.openly(None, TODAY).reasons] == ["no_consent"]
+    ended = dataclasses.replace(FREE, valid_until=TODAY - timedelta(days=1))
+    assert [reason.code for reason in rules.openly(ended, TODAY).reasons] == ["consent_expired"]
+    child = dataclasses.replace(FREE, reconsent_due=TODAY + timedelta(days=400))
+    assert [reason.code for reason in rules.openly(child, TODAY).reasons] == ["open_ends"]
+    for fine in ({"modifiers": frozenset({"CC"})}, {"legal_basis": "irb_waiver"}, {"publish_after": TODAY}):
+        assert rules.openly(dataclasses.replace(FREE, **fine), TODAY).permitted
+
+
+@pytest.mark.parametrize("use", [{}, {"commercial": True, "non_profit": False}, {"ai_training": True}, {"public_crowd": True}, {"genetic_linkage": True}])
+def test_what_may_be_open_covers_every_reader(use: dict[str, bool]) -> None:
+    for code in ("GRU", "HMB", "METHODS", "POA"):
+        for country in ("DK", "US", "CN"):
+            purpose = Purpose(code, countries=frozenset({country}), months=60, **use)  # type: ignore[arg-type]
+            assert rules.decide(FREE, purpose, TODAY).permitted

@@ -15,7 +15,9 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from registry.access import actions as access
+from registry.access import policy
 from registry.access.models import Entitlement
+from registry.accounts.models import User
 from registry.audit import actions as audit
 from registry.audit.models import Head, Line
 from registry.consent import actions as consent
@@ -310,3 +312,22 @@ def test_who_has_says_nothing_that_it_could_not_record(released: Any, right: Ent
     head.save()
     call_command("who_has", person.label, stdout=out)
     assert "1 package(s)" in out.getvalue() and Line.objects.count() == before + 1
+
+
+def test_a_recipient_who_moves_to_where_a_consent_does_not_reach_is_given_nothing_more(house: Any, key: Any, carried: Any) -> None:
+    """The country of an account is part of the purpose: a chunk says of it what the policy says, for the requester and for a member."""
+    person = house.person(None)
+    house.world.consent(person, "GRU", countries=["DK"])
+    house.image(person)
+    house.release()
+    draft = access.draft_request(house.world.user("seeker"), house.dataset, title="T", abstract="A", purpose="HMB", recipient_key=str(key.to_public()))
+    member = access.name_member(draft.requester, draft, house.world.user("member"))
+    access.set_recipient_key(member.user, draft, str(key.to_public()))
+    access.approve_request(house.steward, access.submit_request(draft.requester, draft))
+    access.sign_agreement(member.user, draft, 1)
+    package = built(access.sign_agreement(draft.requester, draft, 1), carried)
+    for mover in (draft.requester, member.user):
+        for country, code in (("DK", None), ("US", "consent_denies"), ("DK", None)):
+            User.objects.filter(pk=mover.pk).update(country=country)
+            why = packing.gone(package.pk)
+            assert (why[0] if why else None) == code and policy.still(package.entitlement_id, [person.pk]) == (code is None)
