@@ -82,7 +82,7 @@ def test_who_left_is_a_tombstone_and_whoever_has_the_same_bytes_still_verifies(h
     assert "README" in verifying.verify(Release.objects.get(pk=release.pk))["changed"], "what tells of nobody is the same after a departure"
     Release.objects.filter(pk=release.pk).update(manifest=release.manifest)
     ReleaseFile.objects.filter(release=release, participant=first).update(tombstone=False)
-    assert set(verifying.verify(release)["missing"]) >= gone
+    assert set(verifying.verify(release)["missing"]) >= {path for path in gone if path.endswith(".nii.gz")}
     with pytest.raises(CommandError):
         call_command("release_verify", house.dataset.slug, release.version, stdout=out)
     with pytest.raises(CommandError):
