@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -39,15 +40,21 @@ def free_port() -> int:
 
 @pytest.fixture
 def server(home: Path, tmp_path: Path) -> Iterator[str]:
-    """Two gunicorn workers of four threads over this test's database and zones."""
-    port, log = free_port(), (tmp_path / "gunicorn.log").open("wb")
+    with served(home, tmp_path) as url:
+        yield url
+
+
+@contextmanager
+def served(home: Path, folder: Path) -> Iterator[str]:
+    """Two gunicorn workers of four threads over this process's databases and zones."""
+    port, log = free_port(), (folder / "gunicorn.log").open("wb")
     environment = {**os.environ, "MYELIN_HOME": str(home), "DJANGO_SETTINGS_MODULE": "registry.settings", "PYTHONWARNINGS": "ignore"}
     environment.pop("DATABASE_URL", None)
     environment |= databases(home)
     command = [sys.executable, "-m", "gunicorn", "registry.wsgi:application", "-k", "gthread", "--workers", "2", "--threads", "4", "-b", f"127.0.0.1:{port}"]
     with log, subprocess.Popen(command, env=environment, stdout=log, stderr=log, cwd=django_settings.ROOT) as process:
         try:
-            wait_until_up(f"http://127.0.0.1:{port}", process, tmp_path / "gunicorn.log")
+            wait_until_up(f"http://127.0.0.1:{port}", process, folder / "gunicorn.log")
             yield f"http://127.0.0.1:{port}"
         finally:
             process.terminate()
@@ -62,7 +69,10 @@ def databases(home: Path) -> dict[str, str]:
             continue
         told = connections[alias].settings_dict
         if connections[alias].vendor == "sqlite":
-            (home / f"{file}.sqlite3").symlink_to(Path(told["NAME"]).resolve())
+            here, there = home / f"{file}.sqlite3", Path(told["NAME"]).resolve()
+            if here.resolve() != there:
+                here.unlink(missing_ok=True)
+                here.symlink_to(there)
             continue
         password = f":{quote(told['PASSWORD'], safe='')}" if told["PASSWORD"] else ""
         host, port = quote(told["HOST"] or "", safe=""), f":{told['PORT']}" if told["PORT"] else ""
