@@ -116,12 +116,12 @@ class Difference(Shape):
 class Verified(Shape):
     ok = s.BooleanField()
     files = s.IntegerField()
-    tombstones = s.ListField(child=s.CharField())
+    tombstones = s.IntegerField()
     remade = s.ListField(child=s.CharField(), help_text="tables that are made without who left")
     missing = s.ListField(child=s.CharField())
     changed = s.ListField(child=s.CharField())
-    list_holds = s.BooleanField(help_text="whether the hash of the list of files holds")
-    account_holds = s.BooleanField(help_text="whether the hash of the account holds")
+    list = s.BooleanField(help_text="whether the hash of the list of files holds")
+    account = s.BooleanField(help_text="whether the hash of the account holds")
 
 
 class Citation(Strict):

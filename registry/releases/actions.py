@@ -97,7 +97,7 @@ def verify(actor: User | str, release: Release) -> dict[str, Any]:
     if not isinstance(actor, str):
         policy.require_in(actor, "read_audit", release.dataset)
     told = verifying.verify(release)
-    audit.write(actor, "release.verify", f"release:{release.pk}", dataset=release.dataset, ok=told["ok"], tombstones=len(told["tombstones"]))
+    audit.write(actor, "release.verify", f"release:{release.pk}", dataset=release.dataset, ok=told["ok"], tombstones=told["tombstones"])
     return told
 
 
