@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from registry.clinical import actions as clinical
 from registry.imaging import store
-from registry.releases import actions, verifying
+from registry.releases import actions, freezing, verifying
 from registry.releases.models import Release, ReleaseFile
 
 pytestmark = pytest.mark.django_db(databases="__all__")
@@ -64,6 +66,17 @@ def test_a_changed_row_and_a_changed_account_are_found(house: Any) -> None:
     release.account["more"] = 1
     told = verifying.verify(release)
     assert not told["account"] and not told["ok"]
+
+
+def test_what_is_asked_of_the_database_does_not_grow_with_the_people(house: Any) -> None:
+    asked = []
+    for more in (1, 4):
+        for _ in range(more):
+            house.image(house.person())
+        with CaptureQueriesContext(connection) as seen:
+            freezing.plan(Release(dataset=house.dataset, number=1, created_by="test"), lambda: None)
+        asked.append(len(seen))
+    assert asked[0] == asked[1] < 20
 
 
 def test_who_left_is_a_tombstone_and_whoever_has_the_same_bytes_still_verifies(house: Any, carried: Any) -> None:
