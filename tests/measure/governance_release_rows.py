@@ -9,6 +9,7 @@ import random
 import tempfile
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +36,11 @@ def readers_during_freeze(depth: str) -> Result:
     with tempfile.TemporaryDirectory() as folder, served(Path(settings.MYELIN_HOME), Path(folder)) as url:
         took, release = frozen(house, readers, url)
     times = sorted(one for reader in readers for one in reader.times)
-    errors = sum(reader.errors for reader in readers)
+    errors = Counter(error for reader in readers for error in reader.errors)
+    said = ", ".join(f"{count} x {name}" for name, count in sorted(errors.items()))
     signs = sum(1 for _ in audit.verify())
     figure = f"{len(readers)} readers, {len(times)} answers while {PEOPLE[depth]:,} people were frozen in {took:.1f} s: median {at(times, 0.5)}, p95 "
-    figure += f"{at(times, 0.95)}, longest {at(times, 1)}; {errors} errors; {Line.objects.count():,} lines, {signs} signs of tampering ({engine()})"
+    figure += f"{at(times, 0.95)}, longest {at(times, 1)}; {said or 'no'} errors; {Line.objects.count():,} lines, {signs} signs of tampering ({engine()})"
     whole = release.state == "frozen" and release.people.count() == PEOPLE[depth]
     return Result(figure, met=whole and not errors and not signs, sample=PEOPLE[depth] < PEOPLE["full"])
 
@@ -98,7 +100,8 @@ class Reader(threading.Thread):
         self.head = {"Authorization": f"Bearer {access.issue_token(user, 'desk', ['read'], 5)[1]}"}
         self.paths = [f"/datasets/{slug}", f"/releases?dataset={slug}", "/datasets", f"/images?dataset={slug}", f"/participants?dataset={slug}"]
         self.times: list[float] = []
-        self.errors, self.rng = 0, random.Random(number)
+        self.errors: list[str] = []
+        self.rng = random.Random(number)
 
     def start_at(self, url: str, done: threading.Event) -> None:
         """Begin to read."""
@@ -113,8 +116,9 @@ class Reader(threading.Thread):
             while not self.done.is_set() or len(self.times) < LEAST:
                 start = time.perf_counter()
                 try:
-                    self.errors += not session.get(f"{self.url}/api/v1{self.rng.choice(self.paths)}", headers=self.head, timeout=60).ok
-                except requests.RequestException:
-                    self.errors += 1
+                    answer = session.get(f"{self.url}/api/v1{self.rng.choice(self.paths)}", headers=self.head, timeout=60)
+                    self.errors += [] if answer.ok else [str(answer.status_code)]
+                except requests.RequestException as error:
+                    self.errors.append(type(error).__name__)
                 self.times.append(time.perf_counter() - start)
                 self.done.wait(PAUSE * self.rng.random() * 2) or time.sleep(0.05)

@@ -59,7 +59,7 @@ def patterns(resolver: Any = None, before: str = "") -> list[tuple[str, Any]]:
 def filled(address: str, ids: dict[str, Any]) -> str:
     """The address with real ids where a door has one."""
     real = ids.get(address.removeprefix("api/v1/").split("/")[0], ID)
-    address = re.sub(r"<slug:slug>", ids["slug"], re.sub(r"<\w+:number>", "0", re.sub(r"<uuid:pk>", str(real), address)))
+    address = re.sub(r"<slug:slug>", ids["slug"], re.sub(r"<\w+:number>", "0", re.sub(r"<uuid:(?:pk|other)>", str(real), address)))
     address = re.sub(r"<path:object_id>", str(ids["user"]), re.sub(r"<[\w:]+>", "1", address))
     return "/" + re.sub(r"\(\?P<[^)]*\)", "accounts", address).replace("\\", "").replace("/?", "/").removesuffix(".*")
 
