@@ -20,7 +20,7 @@ from registry.intake import actions as intake
 from registry.intake import queries as work
 from registry.releases import actions
 from registry.releases import queries as releases
-from registry.rules import Denied
+from registry.rules import Denied, Invalid
 
 
 class ImagesDoor(Door):
@@ -157,7 +157,7 @@ class ReleasesDoor(Door):
     @told(deciding_shapes.ReleaseShape, request=deciding_shapes.NewRelease, status=202, summary="Freeze the next release", tags=["releases"])
     def post(self, request: Request) -> Response:
         given = self.body(deciding_shapes.NewRelease)
-        release = actions.freeze(self.asker, find(queries.datasets(self.asker), slug=given["dataset"]), given["changes"])
+        release = actions.freeze(self.asker, find(queries.datasets(self.asker), slug=given["dataset"]), given["changes"], given["part"])
         return Response(deciding_shapes.ReleaseShape(release).data, status=202)
 
 
@@ -167,6 +167,62 @@ class ReleaseDoor(Door):
     @told(deciding_shapes.ReleaseShape, summary="One release", tags=["releases"])
     def get(self, request: Request, pk: Any) -> Response:
         return Response(deciding_shapes.ReleaseShape(find(releases.releases(self.asker), pk=pk)).data)
+
+
+class DryRunDoor(Door):
+    scopes = {"POST": "decide"}
+
+    @told(deciding_shapes.DryRun, request=deciding_shapes.NewRelease, summary="What a release made now would be; nothing is written", tags=["releases"])
+    def post(self, request: Request) -> Response:
+        given = self.body(deciding_shapes.NewRelease)
+        dataset = find(queries.datasets(self.asker), slug=given["dataset"])
+        return Response(actions.dry_run(self.asker, dataset, given["changes"], given["part"]))
+
+
+class ReleaseAccountDoor(Door):
+    @told(deciding_shapes.Account, summary="What stands behind a release: left out, consents, versions, privacy", tags=["releases"])
+    def get(self, request: Request, pk: Any) -> Response:
+        release = self.watched(pk)
+        return Response({"release": release.pk, "version": release.version, "sha256": release.account_sha256, "account": release.account})
+
+    def watched(self, pk: Any) -> Any:
+        """A release of a dataset whose record the asker reads. Raises Denied."""
+        release = find(releases.releases(self.asker), pk=pk)
+        if not policy.ask_in(self.asker, "read_audit", release.dataset).permitted:
+            raise Denied("no_role", "Stewards and auditors of the dataset read what stands behind a release.")
+        return release
+
+
+class DifferenceDoor(ReleaseAccountDoor):
+    @told(deciding_shapes.Difference, summary="What differs from an earlier release, in numbers", tags=["releases"])
+    def get(self, request: Request, pk: Any, other: Any) -> Response:
+        newer, older = self.watched(pk), self.watched(other)
+        if newer.dataset_id != older.dataset_id:
+            raise Invalid("other_dataset", "Both releases must be of one dataset.", "Name two releases of one dataset.")
+        return Response(actions.freezing.difference(older, newer))
+
+
+class DataCiteDoor(Door):
+    gives = False
+
+    @told(OpenApiTypes.OBJECT, summary="How a release is cited: DataCite metadata, as JSON", tags=["releases"])
+    def get(self, request: Request, pk: Any) -> Response:
+        return Response(find(releases.releases(self.asker), pk=pk).account.get("datacite") or {})
+
+
+class ReleaseVerifyDoor(Door):
+    @told(deciding_shapes.Verified, request=None, summary="Is a release still what it was? Every file is hashed anew", tags=["releases"])
+    def post(self, request: Request, pk: Any) -> Response:
+        return Response(actions.verify(self.asker, find(releases.releases(self.asker), pk=pk)))
+
+
+class CitationDoor(Door):
+    scopes = {"POST": "decide"}
+
+    @told(deciding_shapes.Citation, request=deciding_shapes.Citation, summary="How releases of a dataset are cited from now on", tags=["releases"])
+    def post(self, request: Request, slug: str) -> Response:
+        given = self.body(deciding_shapes.Citation)
+        return Response({"citation": actions.cite(self.asker, find(queries.datasets(self.asker), slug=slug), given["citation"]).citation})
 
 
 class ValidateDoor(Door):

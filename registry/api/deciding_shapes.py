@@ -86,6 +86,46 @@ class AcceptMany(Strict):
 class NewRelease(Strict):
     dataset = s.SlugField()
     changes = s.CharField(max_length=2000, allow_blank=True, default="")
+    part = s.ChoiceField(["", "patch", "minor", "major"], default="", help_text="of the version, to be moved at least")
+
+
+class DryRun(Shape):
+    version = s.CharField()
+    participants = s.IntegerField()
+    files = s.IntegerField()
+    account = s.DictField()
+    needs_two_people = s.BooleanField()
+    object = s.CharField(help_text="what two people agree to (release_below_k)")
+
+
+class Account(Shape):
+    release = s.UUIDField()
+    version = s.CharField()
+    sha256 = s.CharField(help_text="of the canonical JSON of the account")
+    account = s.DictField(help_text="left_out, consents, versions, privacy, difference, approved, datacite")
+
+
+class Difference(Shape):
+    people = s.DictField()
+    files = s.DictField()
+    values = s.DictField()
+    columns = s.DictField()
+    part = s.CharField()
+
+
+class Verified(Shape):
+    ok = s.BooleanField()
+    files = s.IntegerField()
+    tombstones = s.IntegerField()
+    remade = s.ListField(child=s.CharField(), help_text="tables that are made without who left")
+    missing = s.ListField(child=s.CharField())
+    changed = s.ListField(child=s.CharField())
+    list = s.BooleanField(help_text="whether the hash of the list of files holds")
+    account = s.BooleanField(help_text="whether the hash of the account holds")
+
+
+class Citation(Strict):
+    citation = s.DictField(help_text="creators, publisher, subjects, funding, doi")
 
 
 class ReleaseShape(Shape):

@@ -26,7 +26,7 @@ from registry.audit import actions as audit
 from registry.consent import queries as consent
 from registry.imaging import store
 from registry.imaging.models import StoredFile
-from registry.releases import attesting, freezing, gathering, packing
+from registry.releases import attesting, citing, freezing, gathering, packing, verifying
 from registry.releases.departures import (
     acknowledge,
     recall,
@@ -125,6 +125,25 @@ def freeze_died(run: Run) -> None:
     """The release could not be made: its number is spent, and the next may be begun."""
     if Release.objects.filter(pk=run.subject_id, state=Release.State.FREEZING).update(state=Release.State.FAILED):
         audit.write(SYSTEM, "release.failed", f"release:{run.subject_id}", dataset=run.dataset_id, code=run.code)
+
+
+def verify(actor: User | str, release: Release) -> dict[str, Any]:
+    """Whether a release is still what it was (`registry.releases.verifying`). Raises Denied."""
+    if not isinstance(actor, str):
+        policy.require_in(actor, "read_audit", release.dataset)
+    told = verifying.verify(release)
+    audit.write(actor, "release.verify", f"release:{release.pk}", dataset=release.dataset, ok=told["ok"], tombstones=told["tombstones"])
+    return told
+
+
+def cite(actor: User, dataset: Dataset, citation: dict[str, Any]) -> Dataset:
+    """How releases made from now on are cited (`registry.releases.citing`). Raises Denied, Invalid."""
+    policy.require_in(actor, "decide", dataset)
+    dataset.citation = citing.checked(citation)
+    with transaction.atomic():
+        dataset.save(update_fields=["citation"])
+        audit.write(actor, "dataset.cite", dataset, dataset=dataset, parts=sorted(dataset.citation))
+    return dataset
 
 
 def validate(actor: User, release: Release) -> Release:

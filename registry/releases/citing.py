@@ -46,7 +46,7 @@ def checked(citation: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _wrong(reason: str) -> Invalid:
-    return Invalid("citation_wrong", f"The citation is not as it must be. {reason}", "See docs/reference/releases.md.")
+    return Invalid("citation_wrong", f"The citation is not as it must be. {reason}", "See docs/reference/api.md.")
 
 
 def paper(release: Release, size: int, formats: Iterable[str], before: Release | None) -> dict[str, Any]:

@@ -16,11 +16,12 @@ from registry.releases.models import Release, ReleaseFile
 from registry.subjects.models import Participant
 
 CLOSED = (Release.State.FROZEN, Release.State.VALIDATED, Release.State.INVALID)
+ALIKE = frozenset({"README", "CHANGES", "dataset_description.json"})  # tell of nobody: a departure changes nothing in them
 Told = dict[Any, tuple[Participant, dict[str, Any]]]
 
 
 def verify(release: Release, beat: Callable[[], None] = lambda: None) -> dict[str, Any]:
-    """`{"ok", "files", "tombstones", "remade", "missing", "changed", "list_holds", "account_holds"}`; the four in the middle are paths, by name."""
+    """`{"ok", "files", "tombstones", "remade", "missing", "changed", "list", "account"}`: paths of what differs; whether list and account have their hashes."""
     rows = list(release.files.order_by("path"))
     told, lost = _facts(release)
     texts = {entry.path: entry.sha256 for entry in _made(release, rows, told)}
@@ -34,7 +35,8 @@ def verify(release: Release, beat: Callable[[], None] = lambda: None) -> dict[st
     # A release of before accounts has none, and no hash of one.
     account = not release.account_sha256 or accounting.digest(release.account) == release.account_sha256
     ok = listed and account and not found["missing"] and not found["changed"]
-    return {"ok": ok, "files": len(rows), **found, "list_holds": listed, "account_holds": account}
+    gone = len(found.pop("tombstones"))
+    return {"ok": ok, "files": len(rows), "tombstones": gone, **found, "list": listed, "account": account}
 
 
 def _facts(release: Release) -> tuple[Told, dict[Any, str]]:
@@ -70,7 +72,7 @@ def _what(row: ReleaseFile, told: Told, lost: dict[Any, str], texts: dict[str, s
         return lost.get(row.participant_id, "changed")
     if lost:  # made from what is damaged
         return sorted(lost.values())[0]
-    return "remade" if departed else "changed"
+    return "remade" if departed and row.path not in ALIKE else "changed"
 
 
 def _stored(person: Participant, sha256: str) -> str:

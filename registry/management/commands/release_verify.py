@@ -24,13 +24,13 @@ class Command(BaseCommand):
         if release is None:
             raise CommandError("There is no closed release of that name and version.")
         told = verifying.verify(release)
-        for name in ("tombstones", "remade", "missing", "changed"):
+        for name in ("remade", "missing", "changed"):
             for path in told[name]:
                 self.stdout.write(f"{name}\t{path}")
-        for name, words in (("list_holds", "the list of files"), ("account_holds", "the account")):
+        for name, words in (("list", "the list of files"), ("account", "the account")):
             if not told[name]:
                 self.stdout.write(f"changed\t{words}")
-        counts = ", ".join(f"{len(told[name])} {name}" for name in ("tombstones", "remade", "missing", "changed"))
-        self.stdout.write(f"{told['files']} files: {counts}")
+        counts = ", ".join(f"{len(told[name])} {name}" for name in ("remade", "missing", "changed"))
+        self.stdout.write(f"{told['files']} files: {told['tombstones']} tombstones, {counts}")
         if not told["ok"]:
             raise CommandError("The release is damaged.")

@@ -38,7 +38,7 @@ ID = "00000000-0000-4000-8000-000000000000"
 # Doors whose GET tells nothing of anybody: the registry itself, one's own account, words, forms, and how far one's own uploads and packages are.
 PLAIN = {
     "HealthDoor", "KeysDoor", "SessionDoor", "MeDoor", "TokensDoor", "SitesDoor", "DatasetsDoor", "DatasetDoor", "RunDoor", "DictionaryDoor", "FormDoor",
-    "AnnotationsDoor", "TemplatesDoor", "UploadsDoor", "UploadDoor", "CorrectionsDoor", "ReleasesDoor", "ReleaseDoor", "AgreementDoor",
+    "AnnotationsDoor", "TemplatesDoor", "UploadsDoor", "UploadDoor", "CorrectionsDoor", "ReleasesDoor", "ReleaseDoor", "DataCiteDoor", "AgreementDoor",
     "EntitlementsDoor", "EntitlementDoor", "PackagesDoor", "PackageDoor", "CountFieldsDoor", "MembersDoor", "ReportsDoor",
     "ViewsDoor", "ProposalsDoor",
 }  # fmt: skip
@@ -59,7 +59,7 @@ def patterns(resolver: Any = None, before: str = "") -> list[tuple[str, Any]]:
 def filled(address: str, ids: dict[str, Any]) -> str:
     """The address with real ids where a door has one."""
     real = ids.get(address.removeprefix("api/v1/").split("/")[0], ID)
-    address = re.sub(r"<slug:slug>", ids["slug"], re.sub(r"<\w+:number>", "0", re.sub(r"<uuid:pk>", str(real), address)))
+    address = re.sub(r"<slug:slug>", ids["slug"], re.sub(r"<\w+:number>", "0", re.sub(r"<uuid:(?:pk|other)>", str(real), address)))
     address = re.sub(r"<path:object_id>", str(ids["user"]), re.sub(r"<[\w:]+>", "1", address))
     return "/" + re.sub(r"\(\?P<[^)]*\)", "accounts", address).replace("\\", "").replace("/?", "/").removesuffix(".*")
 

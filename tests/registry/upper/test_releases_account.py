@@ -32,7 +32,7 @@ TWINS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"verdict": "exempt", "deface": {"verdict": "exempt", "code": "exempt_by_policy"}},
     ),
     "doubt_not_settled": ({"verdict": "review", "note": " "}, {"verdict": "review", "note": "I saw no face."}),
-    "face_not_given": ({"verdict": "orbit_restricted"}, {}),
+    "face_not_given": ({"verdict": "withheld"}, {}),
     "quality_missing": ({"quality": None}, {"quality": {"grade": "pass"}}),
 }  # fmt: skip
 
@@ -177,3 +177,21 @@ def test_the_paper_by_which_a_release_is_cited(house: Any) -> None:
     for wrong in ({"creators": [{}]}, {"doi": "x"}, {"more": 1}, {"creators": [{"name": "A", "orcid": "1"}]}, {"subjects": [1]}):
         with pytest.raises(Invalid):
             citing.checked(wrong)
+
+
+def test_the_doors_of_a_release(house: Any, door: Any) -> None:
+    house.image(house.person())
+    first, second = house.release(), house.release()
+    steward, contributor = door(house.steward), door(house.contributor)
+    assert steward.post("/releases/dry-run", {"dataset": house.dataset.slug}, 200)["version"] == "1.0.2"
+    contributor.post("/releases/dry-run", {"dataset": house.dataset.slug}, 403, "no_role")
+    assert steward.get(f"/releases/{second.pk}/account")["account"]["left_out"] == {}
+    assert steward.get(f"/releases/{second.pk}/difference/{first.pk}")["part"] == "patch"
+    for address in (f"/releases/{second.pk}/account", f"/releases/{second.pk}/difference/{first.pk}"):
+        contributor.get(address, 403)
+    assert contributor.get(f"/releases/{second.pk}/datacite")["version"] == "1.0.1"
+    assert steward.post(f"/releases/{first.pk}/verify", {}, 200)["ok"]
+    contributor.post(f"/releases/{first.pk}/verify", {}, 403, "no_role")
+    steward.post(f"/datasets/{house.dataset.slug}/citation", {"citation": {"publisher": "A hospital"}}, 200)
+    steward.post(f"/datasets/{house.dataset.slug}/citation", {"citation": {"doi": "x"}}, 400, "citation_wrong")
+    contributor.post(f"/datasets/{house.dataset.slug}/citation", {"citation": {}}, 403)
