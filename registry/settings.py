@@ -82,11 +82,12 @@ INSTALLED_APPS = [
     "registry.subjects",
     "registry.consent",
     "registry.access",
-    *(f"registry.{app}" for app in ("imaging", "clinical", "counts", "intake", "releases", "api")),
+    *(f"registry.{app}" for app in ("imaging", "clinical", "counts", "intake", "releases", "api", "portal")),
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "registry.portal.headers.ContentSecurityPolicy",
     "registry.api.recording.OneLine",  # outside whatever may deny
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -121,7 +122,7 @@ AUTH_PASSWORD_VALIDATORS = [
         ("NumericPasswordValidator", {}),
     )
 ]
-LOGIN_URL = "/admin/login/"
+LOGIN_URL = "/sign-in"
 
 LANGUAGE_CODE = "en"
 USE_I18N = False
