@@ -159,7 +159,7 @@ REST_FRAMEWORK = {
     **({"DEFAULT_PARSER_CLASSES": ["registry.api.parsers.CarefulJSON"]} if (ROOT / "registry/api/parsers.py").is_file() else {}),
     **({"EXCEPTION_HANDLER": "registry.api.errors.handler"} if (ROOT / "registry/api/errors.py").is_file() else {}),
 }
-MYELIN_LIMITS = {"user": (600, 60), "address": (60, 60), "login": (5, 300)}  # (questions, per seconds)
+MYELIN_LIMITS = {"user": (600, 60), "address": (60, 60), "login": (5, 300), "login-account": (100, 3600)}  # (questions, per seconds)
 SPECTACULAR_SETTINGS = {
     "TITLE": "Myelin",
     "DESCRIPTION": "An MRI data-sharing registry that enforces consent.",

@@ -15,7 +15,7 @@ from rest_framework.response import Response
 
 from pipeline.outcome import ours
 from registry.access import actions, policy, queries
-from registry.accounts import signing
+from registry.accounts import devices, signing
 from registry.accounts.models import Role, Site, Token, User
 from registry.api import account_shapes, shapes
 from registry.api.doors import Door, find, told
@@ -80,7 +80,9 @@ class SessionDoor(Door):
             return Response(
                 document("wrong_credentials", 401, "Address and password do not fit.", "Check both."), status=401, content_type="application/problem+json"
             )
-        return self._answer(request, user)
+        answer = self._answer(request, user)
+        devices.remember(answer, user)
+        return answer
 
     @told(None, status=204, summary="Sign out", tags=["session"])
     def delete(self, request: Request) -> Response:

@@ -14,7 +14,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.views import View
 
 from registry.access import actions
-from registry.accounts import queries, signing, stepup
+from registry.accounts import devices, queries, signing, stepup
 from registry.accounts.models import Token
 from registry.portal.forms import NewToken, SignIn
 from registry.rules import Invalid
@@ -58,14 +58,16 @@ class SignInPage(Page):
             user = signing.sign_in(request, form.cleaned_data["email"], form.cleaned_data["password"])
         except signing.TooManyTries as error:
             form.add_error(None, WAIT)
-            answer = _sign_in(request, form, 429, wanted)
-            answer.headers["Retry-After"] = str(error.wait_s)
-            return answer
+            held = _sign_in(request, form, 429, wanted)
+            held.headers["Retry-After"] = str(error.wait_s)
+            return held
         if user is None:
             form.add_error(None, NO_FIT)
             return _sign_in(request, form, 401, wanted)
         safe = url_has_allowed_host_and_scheme(wanted, {request.get_host()}, require_https=request.is_secure())
-        return HttpResponseRedirect(wanted if safe else reverse("portal:account"))
+        answer = HttpResponseRedirect(wanted if safe else reverse("portal:account"))
+        devices.remember(answer, user)
+        return answer
 
 
 class SignOutPage(Page):

@@ -180,3 +180,38 @@ def test_pages_that_say_what_went_wrong_are_plain(world: Any, settings: Any) -> 
     answer = Client().get("/nowhere")
     assert answer.status_code == 404
     assert "Nothing is here" in answer.content.decode()
+
+
+def guesses(email: str, number: int, cookie: str = "") -> list[int]:
+    """Answers to wrong passwords, each from another address."""
+    client = Client()
+    if cookie:
+        client.cookies["myelin_device"] = cookie
+    told = []
+    for n in range(number):
+        body = {"email": email, "password": "another passphrase"}
+        told.append(client.post("/sign-in", body, REMOTE_ADDR=f"10.{n // 250}.{n % 250}.1").status_code)
+    return told
+
+
+def test_a_thousand_guesses_from_elsewhere_hold_the_guesser_and_not_the_owner(world: Any, settings: Any) -> None:
+    settings.MYELIN_LIMITS = {**settings.MYELIN_LIMITS, "login-account": (20, 86_400)}
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    user = person(world)
+    owner = browser(user)
+    told = guesses(user.email, 1000)
+    assert told[:10] == [401] * 10
+    assert set(told[20:]) == {429}
+    assert send(browser(), "/sign-in", "/sign-in", email=user.email, password=PASSWORD).status_code == 429  # a device nobody knows waits
+    owner.cookies.pop("sessionid")
+    assert send(owner, "/sign-in", "/sign-in", email=user.email, password=PASSWORD).status_code == 302
+
+
+def test_a_device_cookie_is_good_for_its_own_account_unforged_and_for_few_guesses(world: Any, settings: Any) -> None:
+    settings.MYELIN_LIMITS = {**settings.MYELIN_LIMITS, "login": (3, 86_400), "login-account": (1, 86_400)}
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    user, other = person(world), person(world, "otto")
+    cookie = browser(user).cookies["myelin_device"].value
+    assert guesses(user.email, 5, cookie) == [401, 401, 401, 429, 429]
+    assert guesses(other.email, 3, cookie) == [401, 429, 429]
+    assert guesses(user.email, 1, cookie[:-1] + ("A" if cookie[-1] != "A" else "B")) == [429]
