@@ -82,11 +82,12 @@ INSTALLED_APPS = [
     "registry.subjects",
     "registry.consent",
     "registry.access",
-    *(f"registry.{app}" for app in ("imaging", "clinical", "counts", "intake", "releases", "api")),
+    *(f"registry.{app}" for app in ("imaging", "clinical", "counts", "intake", "releases", "api", "portal")),
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "registry.portal.headers.ContentSecurityPolicy",
     "registry.api.recording.OneLine",  # outside whatever may deny
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -121,7 +122,7 @@ AUTH_PASSWORD_VALIDATORS = [
         ("NumericPasswordValidator", {}),
     )
 ]
-LOGIN_URL = "/admin/login/"
+LOGIN_URL = "/sign-in"
 
 LANGUAGE_CODE = "en"
 USE_I18N = False
@@ -158,7 +159,7 @@ REST_FRAMEWORK = {
     **({"DEFAULT_PARSER_CLASSES": ["registry.api.parsers.CarefulJSON"]} if (ROOT / "registry/api/parsers.py").is_file() else {}),
     **({"EXCEPTION_HANDLER": "registry.api.errors.handler"} if (ROOT / "registry/api/errors.py").is_file() else {}),
 }
-MYELIN_LIMITS = {"user": (600, 60), "address": (60, 60), "login": (5, 300)}  # (questions, per seconds)
+MYELIN_LIMITS = {"user": (600, 60), "address": (60, 60), "login": (5, 300), "login-account": (100, 3600)}  # (questions, per seconds)
 SPECTACULAR_SETTINGS = {
     "TITLE": "Myelin",
     "DESCRIPTION": "An MRI data-sharing registry that enforces consent.",

@@ -1,4 +1,4 @@
-"""Which door leads where: the API under `api/`, Django's own administration under `admin/`, the portal (once built) at the root."""
+"""Which door leads where: the API under `api/`, Django's own administration under `admin/`, the portal at the root."""
 
 from importlib.util import find_spec
 

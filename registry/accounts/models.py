@@ -58,6 +58,10 @@ class User(AbstractUser):
     def __str__(self) -> str:
         return self.email
 
+    def get_session_auth_hash(self) -> str:
+        """What a session must show to go on: it changes with the password, and whenever a role of this account has ended."""
+        return f"{super().get_session_auth_hash()}:{self.roles.filter(ended_at__isnull=False).count()}"
+
 
 class Site(Fact):
     """A hospital or centre that hands in. `code` is part of every pseudonym made for it, so it never changes."""

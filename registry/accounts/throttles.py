@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 
-from registry.accounts import limits
+from registry.accounts import devices, limits
 
 if TYPE_CHECKING:  # REST framework reads this module while its own views are being made
     from rest_framework.views import APIView
@@ -27,8 +27,16 @@ def address_of(request: HttpRequest | Request) -> str:
 
 
 def guess(request: HttpRequest | Request, email: str) -> limits.Count:
-    """Counts one sign-in, by account and address, so that a stranger cannot lock the owner out."""
-    return limits.hit("login", f"{email.strip().lower()}|{address_of(request)}", *settings.MYELIN_LIMITS["login"])
+    """Counts one sign-in. A device that the owner has signed in from has its own counter, so that a stranger cannot lock the owner out.
+
+    Anybody else is counted by account and address, and then by account over all addresses; who is already held at one address uses up nothing of that.
+    """
+    account = email.strip().lower()
+    device = devices.of(request, account)
+    if device:
+        return limits.hit("login-device", device, *settings.MYELIN_LIMITS["login"])
+    here = limits.hit("login", f"{account}|{address_of(request)}", *settings.MYELIN_LIMITS["login"])
+    return limits.hit("login-account", account, *settings.MYELIN_LIMITS["login-account"]) if here.allowed else here
 
 
 def denial(request: HttpRequest) -> limits.Count:

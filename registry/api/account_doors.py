@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.contrib.auth import authenticate, login, logout
+from django.contrib.auth import logout
 from django.db import DatabaseError, connection
 from django.middleware.csrf import get_token
 from rest_framework.authentication import SessionAuthentication
@@ -15,12 +15,11 @@ from rest_framework.response import Response
 
 from pipeline.outcome import ours
 from registry.access import actions, policy, queries
-from registry.accounts import throttles
+from registry.accounts import devices, signing
 from registry.accounts.models import Role, Site, Token, User
 from registry.api import account_shapes, shapes
 from registry.api.doors import Door, find, told
 from registry.api.errors import document
-from registry.audit import actions as audit
 from registry.releases import packing, sealing
 from registry.rules import Conflict, Denied, Invalid
 from registry.runs import spool
@@ -73,19 +72,17 @@ class SessionDoor(Door):
     def post(self, request: Request) -> Response:
         SessionAuthentication().enforce_csrf(request)  # nobody is signed in yet, so nothing else asks for it
         given = self.body(account_shapes.SignIn)
-        email = given["email"].strip().lower()
-        count = throttles.guess(request, email)
-        if not count.allowed:
-            raise Throttled(wait=count.wait_s)
-        user = authenticate(request._request, username=email, password=given["password"])
+        try:
+            user = signing.sign_in(request._request, given["email"], given["password"])
+        except signing.TooManyTries as error:
+            raise Throttled(wait=error.wait_s) from None
         if user is None:
-            audit.write("nobody", "session.refused", "session:new")
             return Response(
                 document("wrong_credentials", 401, "Address and password do not fit.", "Check both."), status=401, content_type="application/problem+json"
             )
-        login(request._request, user)
-        audit.write(user, "session.begin", "session:new")
-        return self._answer(request, user)
+        answer = self._answer(request, user)
+        devices.remember(answer, user)
+        return answer
 
     @told(None, status=204, summary="Sign out", tags=["session"])
     def delete(self, request: Request) -> Response:

@@ -35,12 +35,13 @@ from registry.releases import actions as releases
 
 pytestmark = pytest.mark.django_db(databases="__all__")
 ID = "00000000-0000-4000-8000-000000000000"
-# Doors whose GET tells nothing of anybody: the registry itself, one's own account, words, forms, and how far one's own uploads and packages are.
+# Doors and pages whose GET tells nothing of anybody: the registry itself, one's own account, words, forms, and how far one's own uploads and packages are.
 PLAIN = {
     "HealthDoor", "KeysDoor", "SessionDoor", "MeDoor", "TokensDoor", "SitesDoor", "DatasetsDoor", "DatasetDoor", "RunDoor", "DictionaryDoor", "FormDoor",
     "AnnotationsDoor", "TemplatesDoor", "UploadsDoor", "UploadDoor", "CorrectionsDoor", "ReleasesDoor", "ReleaseDoor", "DataCiteDoor", "AgreementDoor",
     "EntitlementsDoor", "EntitlementDoor", "PackagesDoor", "PackageDoor", "CountFieldsDoor", "MembersDoor", "ReportsDoor",
     "ViewsDoor", "ProposalsDoor",
+    "StartPage", "SignInPage", "AccountPage", "PasswordPage",
 }  # fmt: skip
 
 
