@@ -22,7 +22,9 @@ KINDS: Mapping[str, str] = {
 USUAL = frozenset(KINDS) - {"orbit"}  # what a request without a view is for
 GUARDED = frozenset({"orbit"})  # only in views that are restricted, or stricter
 ANNOTATION = re.compile(r"_(mask|dseg|probseg)\.[a-z.]+\Z")
-TEMPLATE = re.compile(r"_space-(?!orig(?:_|\.))[A-Za-z0-9]+")
+# The template spaces of BIDS (appendix "coordinate systems") and the cord's PAM50. Any other space is a person's own grid: `space-FLAIR` is the native FLAIR's
+# (`bidstree.masks`), `space-common` that of a person's visits laid on each other (`bidstree.common_space`).
+TEMPLATE = re.compile(r"_space-(MNI|ICBM452|IXI549Space|NIHPD|UNCInfant|OASIS30|Talairach|fsaverage|fsLR|PAM50)[A-Za-z0-9]*(?=[_.])")
 TABLE = re.compile(r"_(sessions|scans)\.(tsv|json)\Z")
 
 

@@ -201,6 +201,8 @@ def _of_kinds(files: list[ReleaseFile], told: dict[Any, Any], kinds: frozenset[s
     left = [row for row in files if row.image_id and filekinds.of(row.path, orbit=row.image_id in orbits) in kinds]
     here = {row.path for row in left}
     fresh = {pk: (person, tree.only(facts, here, clinical="clinical" in kinds, quality="quality" in kinds)) for pk, (person, facts) in told.items()}
+    theirs = {row.participant_id for row in left}
+    fresh = {pk: (person, facts) for pk, (person, facts) in fresh.items() if pk in theirs or facts["phenotype"]}  # nobody of whom the view holds nothing
     made = {entry.path for person, facts in fresh.values() for entry in tree.personal(person, facts)}
     return [row for row in left if row.path in made or not filekinds.TABLE.search(row.path)], fresh  # a table of scans goes with the last of its scans
 
@@ -268,10 +270,11 @@ def close(release: Release, report: dict[str, Any] | None = None) -> Release:
 def _agreed(release: Release) -> str | None:
     """The agreement of two people on these very tables, where a class in them is smaller than the dataset's k; None where none is needed.
 
-    A release that only takes people away tells nothing that was not told: who leaves waits for nobody's agreement. Raises Conflict, Denied.
+    A departure's release only takes people away and tells nothing that was not told: who leaves waits for nobody's agreement. A steward who freezes what is
+    left of a dataset is asked: people can be taken out one by one. Raises Conflict, Denied.
     """
     privacy = release.account.get("privacy") or {}
-    if not privacy.get("below_k") or release.narrows_id is not None:
+    if not privacy.get("below_k") or (release.narrows_id is not None and release.created_by.startswith("system:")):
         return None
     maker = User.objects.filter(email=release.created_by).first()
     if maker is None:

@@ -42,7 +42,7 @@ class Offered:
 
 def lacks(image: Offered) -> list[str]:
     """Codes of all that keeps an image out of a release; empty when it may enter."""
-    found = [] if image.deid and image.deid.get("profile") and "account" in image.deid else ["account_missing"]
+    found = [] if image.deid and image.deid.get("profile") and image.deid.get("account") is not None else ["account_missing"]
     if why := _face(image):
         found.append(why)
     told = image.quality or {}
@@ -54,12 +54,17 @@ def _face(image: Offered) -> str:
     told = image.deface or {}
     if image.verdict not in ("defaced", "no_face", "exempt", "review", "orbit_restricted"):
         return "face_not_given"
-    if image.verdict in ("review", "orbit_restricted"):  # what the steward saw overrides what the machine doubted; orbits were taken by two people
-        return "" if image.note.strip() else "doubt_not_settled"
     if told and told.get("verdict") != image.verdict:
         return "deface_contradicted"
+    if image.verdict in ("review", "orbit_restricted"):  # what the steward saw overrides what the machine doubted; orbits were taken by two people
+        return "" if told and image.note.strip() else "doubt_not_settled"
     code = str(told.get("code") or "")
     if image.verdict == "defaced":
-        looked = "second" in told or "surface" in told  # the second engine was asked, or the surface looked at (`deid.proof`)
-        return "" if code in PROVEN and looked else "deface_unverified"
+        return "" if code in PROVEN and _looked(told) else "deface_unverified"
     return "" if code not in ("", "ok") else "face_reason_missing"
+
+
+def _looked(told: Mapping[str, Any]) -> bool:
+    """Whether somebody else than who found the place had a look (`deid.proof`): the second engine, or what looks at the surface. What was laid on the template's
+    brain alone shows neither head nor skin for them to look at."""
+    return bool(told.get("second") or told.get("surface")) or told.get("aligned_to") in ("brain", "brain_rigid")

@@ -99,7 +99,7 @@ def only(told: Mapping[str, Any], paths: set[str], *, clinical: bool, quality: b
     """Facts as if no other images than those at `paths` were there, with or without clinical values and measures of quality."""
     fresh = {**told, "scans": [row for row in told.get("scans", ()) if row["filename"] in paths]}
     fresh["quality"] = [row for row in told.get("quality", ()) if quality and row["source"] in paths]
-    return fresh if clinical else {**fresh, "phenotype": {}, "most": {}}
+    return fresh if clinical else {name: value for name, value in fresh.items() if name not in ("handedness", "group")} | {"phenotype": {}, "most": {}}
 
 
 def personal(participant: Participant, told: Mapping[str, Any]) -> list[Entry]:

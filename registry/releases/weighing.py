@@ -27,7 +27,7 @@ def weigh(entries: Iterable[Entry], k: int, version: str) -> dict[str, Any]:
     told = [_table(name, *found[name], k, version) for name in sorted(found)]
     weighed = [one for one in told if one["columns"]]
     linked = _linked(found, version, k)
-    smallest = min([one["smallest"] for one in weighed] + ([linked["smallest"]] if linked["columns"] else []), default=0)
+    smallest = min([one["smallest"] for one in weighed] + ([linked["smallest"]] if linked["rows"] else []), default=0)
     content = {name: hashlib.sha256(canonical([header, rows])).hexdigest() for name, (header, rows) in found.items()}
     report = {"k": k, "dictionary": version, "tables": weighed, "linked": linked, "smallest": smallest, "below_k": 0 < smallest < k}
     return report | {"sha256": hashlib.sha256(canonical(content)).hexdigest()}

@@ -39,7 +39,7 @@ PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 40
 JSON = "application/json"
 DAY = date(2021, 3, 4)
 # What the pipeline says of an image that may enter a release.
-PAPER: dict[str, Any] = {"deid": {"profile": "myelin-2026", "account": {}}, "deface": {"code": "ok", "second": None}}
+PAPER: dict[str, Any] = {"deid": {"profile": "myelin-2026", "account": {}}, "deface": {"code": "ok", "second": {"face_box_apart_mm": 1.2}}}
 
 
 @dataclass
@@ -213,7 +213,7 @@ def one_image(order: dict[str, Any], place: Path, grade: str = "pass", deface: s
         "bids": f"{stem}.nii.gz",
         "contrast": {"suffix": "T1w", "datatype": "anat", "confidence": 0.9, "words": "T1-weighted"},
         "conversion": {"verdict": "agreed"},
-        "deface": {"verdict": deface, "code": "ok" if deface == "defaced" else deface, "second": None},
+        "deface": {"verdict": deface, "code": "ok" if deface == "defaced" else deface, "second": {"face_box_apart_mm": 1.2}},
         "quality": {"grade": grade, "reasons": [], "metrics": {}},
         "protocol": {},
         "deid": {"profile": "myelin-2026", "masked_files": 0, "account": {}},

@@ -18,11 +18,15 @@ from registry.runs import runner
 from registry.runs.models import Run
 
 pytestmark = pytest.mark.django_db(databases="__all__")
-GOOD = Offered("defaced", "pass", "", {"profile": "p", "account": {}}, {"verdict": "defaced", "code": "ok", "second": None}, {"grade": "pass"})
+SEEN = {"engine": "SimpleITK", "face_box_apart_mm": 1.2}
+GOOD = Offered("defaced", "pass", "", {"profile": "p", "account": {}}, {"verdict": "defaced", "code": "ok", "second": SEEN}, {"grade": "pass"})
 # code -> (what does not pass, the nearest that does)
 TWINS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
-    "account_missing": ({"deid": {"profile": "p"}}, {"deid": {"profile": "p", "account": {}}}),
-    "deface_unverified": ({"deface": {"verdict": "defaced", "code": "ok"}}, {"deface": {"verdict": "defaced", "code": "already_defaced", "surface": {}}}),
+    "account_missing": ({"deid": {"profile": "p", "account": None}}, {"deid": {"profile": "p", "account": {}}}),
+    "deface_unverified": (
+        {"deface": {"verdict": "defaced", "code": "ok", "second": None, "surface": None}},
+        {"deface": {"verdict": "defaced", "code": "already_defaced", "second": None, "surface": {"visible": False}}},
+    ),
     "deface_contradicted": (
         {"deface": {"verdict": "no_face", "code": "no_face_in_view"}},
         {"verdict": "no_face", "deface": {"verdict": "no_face", "code": "no_face_in_view"}},
@@ -31,10 +35,22 @@ TWINS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"verdict": "exempt", "deface": {"verdict": "exempt", "code": "ok"}},
         {"verdict": "exempt", "deface": {"verdict": "exempt", "code": "exempt_by_policy"}},
     ),
-    "doubt_not_settled": ({"verdict": "review", "note": " "}, {"verdict": "review", "note": "I saw no face."}),
+    "doubt_not_settled": (
+        {"verdict": "review", "note": " ", "deface": {"verdict": "review", "code": "engines_apart"}},
+        {"verdict": "review", "note": "I saw no face.", "deface": {"verdict": "review", "code": "engines_apart"}},
+    ),
     "face_not_given": ({"verdict": "withheld"}, {}),
     "quality_missing": ({"quality": None}, {"quality": {"grade": "pass"}}),
 }  # fmt: skip
+
+
+def test_a_note_settles_no_doubt_of_another_paper() -> None:
+    """A head of which no paper tells, or one that was withheld, is not made clean by what somebody wrote."""
+    for verdict in ("review", "orbit_restricted"):
+        noted = dataclasses.replace(GOOD, verdict=verdict, note="Seen.")
+        assert gate.lacks(dataclasses.replace(noted, deface=None)) == ["doubt_not_settled"]
+        assert gate.lacks(dataclasses.replace(noted, deface={"verdict": "withheld", "code": "face_not_proven_gone"})) == ["deface_contradicted"]
+        assert gate.lacks(dataclasses.replace(noted, deface={"verdict": verdict, "code": "x"})) == []
 
 
 @pytest.mark.parametrize("code", TWINS)
@@ -101,6 +117,8 @@ def test_classes_are_weighed_in_each_table_and_over_all() -> None:
     told = weighing.weigh([people, *ages], 2, "myelin-clinical-2")
     assert [(one["table"], one["smallest"], one["unique"]) for one in told["tables"]] == [("participants", 2, 0), ("sessions", 2, 0)]
     assert told["linked"]["smallest"] == 1 and told["linked"]["unique"] == 4 and told["below_k"]
+    bare = entry("participants.tsv", "participant_id\tspecies\nsub-a\thomo sapiens\nsub-b\thomo sapiens\n")
+    assert weighing.weigh([bare], 3, "myelin-clinical-2")["below_k"] and not weighing.weigh([bare], 2, "myelin-clinical-2")["below_k"], "few people are few"
     assert not weighing.weigh([people], 2, "myelin-clinical-2")["below_k"] and weighing.weigh([people], 3, "myelin-clinical-2")["below_k"]
     other = weighing.weigh([entry("participants.tsv", "participant_id\tsex\nsub-a\tF\n"), *ages], 2, "myelin-clinical-2")
     assert other["sha256"] != told["sha256"]

@@ -1,0 +1,31 @@
+"""What kind of file a path is, asked of the paths that `bidstree` itself makes."""
+
+from __future__ import annotations
+
+import pytest
+
+from registry.access import filekinds
+
+STEM = "derivatives/myelin/sub-a/ses-m00/anat/sub-a_ses-m00"
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("sub-a/ses-m00/anat/sub-a_ses-m00_T1w.nii.gz", "image"),
+        ("sub-a/ses-m00/anat/sub-a_ses-m00_T1w.json", "image"),
+        (f"{STEM}_space-FLAIR_label-lesion_desc-r1_mask.nii.gz", "mask"),
+        (f"{STEM}_space-orig_label-lesion_mask.nii.gz", "mask"),
+        (f"{STEM}_space-common_label-lesion_mask.nii.gz", "mask"),
+        (f"{STEM}_space-common_T1w.nii.gz", "derivative"),
+        (f"{STEM}_space-MNI152NLin2009cAsym_T1w.nii.gz", "normalised"),
+        (f"{STEM}_space-MNI152NLin2009cAsym_label-lesion_mask.nii.gz", "normalised_mask"),
+        (f"{STEM}_space-PAM50_T2w.nii.gz", "normalised"),
+        ("derivatives/qa/phenotype/t1w.tsv", "quality"),
+        ("phenotype/edss_m00.tsv", "clinical"),
+        ("participants.tsv", "paper"),
+    ],
+)
+def test_only_a_template_space_is_normalised(path: str, kind: str) -> None:
+    assert filekinds.of(path) == kind
+    assert filekinds.of(path, orbit=True) == "orbit"
