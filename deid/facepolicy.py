@@ -17,13 +17,14 @@ from typing import Any
 from deid.errors import DeidError
 
 EXEMPTIBLE = ("bold", "cbv", "dwi", "sbref")
+SKINLESS = ("dwi", "func")  # the datatypes of those
 SIZE_CAP = 1 << 20
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 
 
 @dataclass(frozen=True)
 class FacePolicy:
-    """`exempt`: BIDS suffixes (of `EXEMPTIBLE`) that pass whole where no head was found or there are too few slices to look for one.
+    """`exempt`: BIDS suffixes (of `EXEMPTIBLE`) that pass whole where no head was found and no face is seen, unless a person said that they are such.
     `orbits`: a series made of the orbits goes on whole, for two people to decide on; otherwise nothing of it does."""
 
     name: str = ""

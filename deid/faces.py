@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deid import facefill, facezones, headfit, proof, second, surface
+from deid import facefill, facepolicy, facezones, headfit, proof, second, surface
 from deid import render as rendering
 from deid.facepolicy import FacePolicy
 from deid.placing import HeadImage, Place, places
@@ -278,9 +278,12 @@ def _neck(image: HeadImage, zone: Mask, asked: Asked, labels: Sequence[NDArray[A
 
 
 def _exempted(found: Defaced, image: HeadImage, policy: FacePolicy) -> Defaced:
-    if found.verdict == "withheld" and found.code in ("no_head_found", "too_few_slices") and image.suffix in policy.exempt:
-        return told(image.volume, None, "exempt", "exempt_by_policy", {"instead_of": found.code, "policy": policy.name, **found.measures})
-    return found
+    """What the dataset's policy lets pass: a kind without skin by the word of its scanner, in which neither a head was found nor a face is seen."""
+    if found.verdict != "withheld" or found.code != "no_head_found" or image.suffix not in policy.exempt:
+        return found
+    if image.claimed or image.datatype not in facepolicy.SKINLESS or surface.look(image.volume.mean3d()).visible is True:
+        return found
+    return told(image.volume, None, "exempt", "exempt_by_policy", {"instead_of": found.code, "policy": policy.name, **found.measures})
 
 
 def threads() -> int:

@@ -33,13 +33,15 @@ COMPUTED = frozenset({"UNIT1", "fieldmap"})
 @dataclass(frozen=True)
 class HeadImage:
     """One volume of a visit with its BIDS suffix (T1w, FLAIR, dwi, ...) and datatype (anat, dwi, ...); `region`: `orbit` or
-    `spine` where its header says so; `frame`: its FrameOfReferenceUID (or what stands for it): equal ones share the scanner's coordinates."""
+    `spine` where its header says so; `frame`: its FrameOfReferenceUID (or what stands for it): equal ones share the scanner's coordinates;
+    `claimed`: what it is was said by somebody, not read from the scanner's header."""
 
     volume: Volume
     suffix: str = "T1w"
     datatype: str = "anat"
     region: str = ""
     frame: str = ""
+    claimed: bool = False
 
 
 @dataclass(frozen=True)

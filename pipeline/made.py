@@ -239,6 +239,7 @@ def deface_item(work: Work, images: dict[str, Image], out: Path) -> dict[str, An
     out.mkdir(mode=0o700)
     rows = {
         key: {"nifti": str(one.nifti), "suffix": one.contrast["suffix"], "datatype": one.contrast["datatype"]}
+        | {"claimed": one.key.startswith("handed/") or bool(one.contrast.get("corrected"))}
         | {"region": REGIONS.get(str(one.series.facts.get("BodyPartExamined")), ""), "frame": str(one.series.facts.get("FrameOfReferenceUID", ""))}
         for key, one in images.items()
     }

@@ -262,7 +262,7 @@ def deface(item: dict[str, Any]) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for key, image in item["images"].items():
         try:
-            volumes[key] = faces.HeadImage(load(Path(image["nifti"])), image["suffix"], image["datatype"], image["region"], image["frame"])
+            volumes[key] = faces.HeadImage(load(Path(image["nifti"])), image["suffix"], image["datatype"], image["region"], image["frame"], image["claimed"])
         except SpatialError as error:
             found[key] = nothing(error.code, error.reason, error.advice)
     done = (

@@ -65,6 +65,6 @@ def _face(image: Offered) -> str:
 
 
 def _looked(told: Mapping[str, Any]) -> bool:
-    """Whether somebody else than who found the place had a look (`deid.proof`): the second engine, or what looks at the surface. What was laid on the template's
-    brain alone shows neither head nor skin for them to look at."""
+    """Whether somebody else than who found the place had a look (`deid.proof`): the second engine, or what looks at the surface. What was laid on the
+    template's brain alone shows neither head nor skin for them to look at."""
     return bool(told.get("second") or told.get("surface")) or told.get("aligned_to") in ("brain", "brain_rigid")

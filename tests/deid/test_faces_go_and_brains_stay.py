@@ -218,11 +218,12 @@ def test_the_top_of_a_head_has_no_face_and_stays_whole(visit: Visit) -> None:
 
 
 def test_a_policy_may_exempt_what_it_names_and_nothing_else(visit: Visit) -> None:
-    flat = Volume(np.arange(1200, dtype=np.int16).reshape(20, 20, 3), affines.scaling(4))
-    images = {"b": HeadImage(flat, "bold", "func"), "t": HeadImage(flat, "T1w")}
+    ball = block("ball")
+    images = {"b": HeadImage(ball, "bold", "func"), "t": HeadImage(ball, "T1w"), "said": HeadImage(ball, "bold", "func", claimed=True)}
+    images |= {"odd": HeadImage(ball, "bold", "anat"), "flat": HeadImage(Volume(ball.data[..., :3], ball.affine), "bold", "func")}
     found = faces.deface_visit(images, policy=facepolicy.parse({"name": "trial-7", "exempt": ["bold"]}))
     assert (found["b"].verdict, found["b"].code, found["b"].measures["policy"]) == ("exempt", "exempt_by_policy", "trial-7")
-    assert found["t"].verdict == "withheld"
+    assert {name: found[name].verdict for name in ("t", "said", "odd", "flat")} == dict.fromkeys(("t", "said", "odd", "flat"), "withheld")
     assert faces.deface_visit(images)["b"].verdict == "withheld", "by default nothing is exempt"
 
 
@@ -287,14 +288,14 @@ def test_the_command_writes_a_defaced_file_and_a_report_or_nothing(visit: Visit,
 
 
 def test_the_command_keeps_to_a_policy_that_is_one(tmp_path: Path) -> None:
-    volumes.save(Volume(np.arange(1200, dtype=np.int16).reshape(20, 20, 3), affines.scaling(4)), tmp_path / "in.nii.gz")
+    volumes.save(block("ball"), tmp_path / "in.nii.gz")
     words = [str(tmp_path / "in.nii.gz"), str(tmp_path / "out.nii.gz"), "--suffix", "bold", "--datatype", "func", "--report", str(tmp_path / "r.json")]
     cases: list[tuple[Any, str]] = [
         ({"name": "trial-7", "exempt": ["T1w"]}, "bad_face_policy"),
         ({"exempt": ["bold"]}, "bad_face_policy"),
         ([], "bad_face_policy"),
         ({"name": "trial-7", "orbits": "restricted"}, "orbits_need_stewards"),
-        ({"name": "trial-7", "exempt": ["dwi"]}, "too_few_slices"),
+        ({"name": "trial-7", "exempt": ["dwi"]}, "no_head_found"),
         ({"name": "trial-7", "exempt": ["bold"]}, "exempt_by_policy"),
     ]
     for policy, code in cases:
