@@ -1,7 +1,8 @@
 """A table "Must be shown": each row is measured afresh, printed with its target, and written to build/show/AREA.json.
 
 Three depths. `quick` (minutes) and the default (at most 25 minutes on 2 cores) may measure a seeded sample and say so; beside a sample stands the last
-full figure from docs/measured/AREA.json with its date and commit. `full` measures everything and writes that file row by row, so that a broken run resumes.
+full figure from docs/measured/AREA.json with its date and commit. `full` measures everything and writes that file row by row, so that a broken run resumes; what it has
+of an unfinished row can be kept for another machine (`begun.py`).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import begun
 from rich.console import Console
 from rich.table import Table
 
@@ -101,6 +103,8 @@ def show(area: str, rows: Sequence[Row], argv: Sequence[str] | None = None) -> i
     parser.add_argument("--only", help="measure the rows whose name contains this")
     asked = parser.parse_args(argv)
     depth = "full" if asked.full else "quick" if asked.quick else "usual"
+    if asked.full:
+        begun.go_on()
     kept, out = Measured(area), []
     for row in rows:
         if asked.only and asked.only not in row.name:
