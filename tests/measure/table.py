@@ -1,8 +1,8 @@
 """A table "Must be shown": each row is measured afresh, printed with its target, and written to build/show/AREA.json.
 
 Three depths. `quick` (minutes) and the default (at most 25 minutes on 2 cores) may measure a seeded sample and say so; beside a sample stands the last
-full figure from docs/measured/AREA.json with its date and commit. `full` measures everything and writes that file row by row, so that a broken run resumes; what it has
-of an unfinished row can be kept for another machine (`begun.py`).
+full figure from docs/measured/AREA.json with its date and commit. `full` measures everything and writes that file row by row, so that a broken run
+resumes; what it has of an unfinished row can be kept for another machine (`begun.py`).
 """
 
 from __future__ import annotations

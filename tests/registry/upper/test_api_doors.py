@@ -31,7 +31,7 @@ def paths() -> list[tuple[str, list[str]]]:
     found = []
     for pattern in urls.v1:
         view = pattern.callback.view_class  # type: ignore[attr-defined]
-        address = re.sub(r"<\w+:number>", "0", re.sub(r"<uuid:pk>", ID, re.sub(r"<slug:slug>", "some", str(pattern.pattern))))
+        address = re.sub(r"<\w+:number>", "0", re.sub(r"<uuid:\w+>", ID, re.sub(r"<slug:slug>", "some", str(pattern.pattern))))
         found.append((address, [name for name in ("get", "post", "put", "delete", "patch") if hasattr(view, name)]))
     return found
 

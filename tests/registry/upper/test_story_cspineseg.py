@@ -170,8 +170,18 @@ def spine(order: dict[str, Any], place: Path) -> dict[str, Any]:
     picture = f"{uuid.uuid4().hex}.png"
     (place / "review" / picture).write_bytes(PNG)
     image = {"bids": f"{stem}.nii.gz", "contrast": {"suffix": "T2w", "datatype": "anat", "confidence": 0.9, "words": "T2-weighted"}}
-    image |= {"conversion": {"verdict": "agreed"}, "deface": {"verdict": "no_face"}, "quality": {"grade": "pass", "reasons": [], "metrics": {}}}
-    image |= {"protocol": {}, "deid": {}, "files": [row["n"] for row in order["files"]], "products": list(made), "review": [picture]}
+    image |= {
+        "conversion": {"verdict": "agreed"},
+        "deface": {"verdict": "no_face", "code": "no_face_in_view"},
+        "quality": {"grade": "pass", "reasons": [], "metrics": {}},
+    }
+    image |= {
+        "protocol": {},
+        "deid": {"profile": "myelin-2026", "account": {}},
+        "files": [row["n"] for row in order["files"]],
+        "products": list(made),
+        "review": [picture],
+    }
     products = [{"path": path, "sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)} for path, data in made.items()]
     files = [{**row, "bytes": 6, "product": f"{stem}.nii.gz", **said("kept", "ok")} for row in order["files"]]
     return {"files": files, "images": [image], "products": products}
