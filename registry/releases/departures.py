@@ -47,24 +47,35 @@ def withdraw(actor: User, participant: Participant, only_here: str = "") -> Remo
     policy.require(actor, "withdraw", participant)
     if only_here and not of_site(actor, participant):
         raise Denied("site_only", "Only the site knows what somebody's consents say of each other.", "Ask the site to carry the withdrawal through.")
+    if not Participant.objects.filter(pk=participant.pk, state="active").exists():
+        leave_everywhere()  # an earlier call may have died half-way
+        raise _left_already()
     others = [one for one in subjects.same_person(participant) if one.state == "active"]
     going = [one.link for one in (participant, *others) if one.link and not only_here]
     # In the vault first: should this process die after the first end, the tick finds the others there.
-    vault.mark_leaving(going)
+    marked = vault.mark_leaving(going)
     try:
         removal = _leave(actor, participant, others, only_here[:MOST_TEXT])
-    except BaseException:
-        vault.mark_leaving(going, leaving=False)
+    except Conflict:
+        leave_everywhere()  # the same was asked twice at once: the other call counts on these marks
         raise
+    except BaseException:
+        vault.mark_leaving(marked, leaving=False)
+        raise
+    vault.mark_leaving(going)  # once more: a call that failed beside this one took its marks back
     leave_everywhere()
     return removal
+
+
+def _left_already() -> Conflict:
+    return Conflict("already_withdrawn", "This participant has left already.", "Look at the withdrawal.")
 
 
 def _leave(actor: User | str, participant: Participant, others: list[Participant], only_here: str) -> Removal:
     with transaction.atomic():
         locked = Participant.objects.select_for_update(of=("self",)).select_related("dataset").get(pk=participant.pk)
         if locked.state != "active":
-            raise Conflict("already_withdrawn", "This participant has left already.", "Look at the withdrawal.")
+            raise _left_already()
         told = {"datasets": sorted({one.dataset.slug for one in others}), "only_here": only_here}
         removal = ending.person(actor, locked, vault.shut(told, locked.pk))
         _enqueue(removal)

@@ -93,6 +93,49 @@ def test_who_died_between_the_two_is_finished_by_the_tick(twice: Any, monkeypatc
     assert state(twice.other) == "withdrawn" and not vault.leaving()
 
 
+def test_asked_again_after_a_kill_it_ends_the_rest(twice: Any, monkeypatch: Any) -> None:
+    """A retry is refused, and takes no mark back: it finishes what the first call began."""
+
+    class Killed(BaseException):
+        pass
+
+    def killed() -> int:
+        raise Killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(departures, "leave_everywhere", killed)
+        actions.withdraw(twice.contributor, twice.leaver)
+    with pytest.raises(Conflict, match="already_withdrawn"):
+        actions.withdraw(twice.contributor, twice.leaver)
+    assert (state(twice.leaver), state(twice.other)) == ("withdrawn", "withdrawn") and not vault.leaving()
+
+
+def test_of_two_calls_at_once_the_refused_one_takes_no_mark_back(twice: Any, monkeypatch: Any) -> None:
+    """The first marks, the second comes before it and ends the first participation; the first is refused, and the rest still ends."""
+    leave = departures._leave
+
+    def overtaken(actor: Any, participant: Any, *more: Any) -> Any:
+        monkeypatch.setattr(departures, "_leave", leave)
+        leave(actor, participant, *more)  # the other call, before it goes on to the rest
+        return leave(actor, participant, *more)
+
+    monkeypatch.setattr(departures, "_leave", overtaken)
+    with pytest.raises(Conflict, match="already_withdrawn"):
+        actions.withdraw(twice.contributor, twice.leaver)
+    assert state(twice.other) == "withdrawn" and not vault.leaving()
+
+
+def test_a_withdrawal_that_fails_takes_back_its_own_marks_only(twice: Any, monkeypatch: Any) -> None:
+    def broken(*_: Any) -> None:
+        raise OSError
+
+    vault.mark_leaving([twice.stayer.link])  # somebody else's, under way
+    with monkeypatch.context() as patch, pytest.raises(OSError):
+        patch.setattr(departures, "_leave", broken)
+        actions.withdraw(twice.contributor, twice.leaver)
+    assert vault.leaving() == [twice.stayer.link] and state(twice.other) == "active"
+
+
 def test_a_refused_withdrawal_ends_nobody(twice: Any, carried: Any) -> None:
     actions.withdraw(twice.contributor, twice.leaver, only_here="Apart.")
     with pytest.raises(Conflict):
