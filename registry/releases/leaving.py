@@ -18,6 +18,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from registry.access.models import RequestedParticipant
+from registry.audit import actions as audit
 from registry.clinical.models import ClinicalRecord
 from registry.imaging import store
 from registry.imaging.models import Image, StoredFile
@@ -25,7 +26,7 @@ from registry.intake import quarantine, wiping
 from registry.intake.models import Study, UploadFile
 from registry.releases import freezing, gathering, packing
 from registry.releases.models import Package, PackageParticipant, Release, ReleaseFile, ReleaseParticipant, Removal
-from registry.rules import Conflict
+from registry.rules import Conflict, Refusal
 from registry.runs import mail, spool
 from registry.runs.models import Run
 from registry.subjects import actions as subjects
@@ -59,11 +60,25 @@ def released(removal: Removal, beat: Beat) -> dict[str, Any]:
             if not gathering.may_be_in(dataset).exists():
                 return {"release": None, "nobody_left": True}
             making = freezing.open_release(dataset, "system:worker", "Files were called back." if _recalled(removal) else "A participant has left.")
-    freezing.assemble(making, beat)
-    making.refresh_from_db()
-    with transaction.atomic():
-        closed = freezing.close(making)  # the validator is asked by a run of its own: nobody's bytes wait for it
+    try:
+        freezing.assemble(making, beat)
+        making.refresh_from_db()
+        with transaction.atomic():
+            closed = freezing.close(making)  # the validator is asked by a run of its own: nobody's bytes wait for it
+    except (Refusal, store.Corrupt) as why:
+        return _without_release(making, getattr(why, "code", "store_damaged"))
     return {"release": str(closed.pk), "number": closed.number, "state": closed.state}
+
+
+def _without_release(making: Release, code: str) -> dict[str, Any]:
+    """The next release cannot be made, for a reason that is not theirs who leave: it failed, a steward sees it, and the erasure goes on."""
+    with transaction.atomic():
+        held = Release.objects.select_for_update(of=("self",)).select_related("dataset").get(pk=making.pk)
+        if held.state == Release.State.FREEZING:
+            held.state, held.account = Release.State.FAILED, {**held.account, "refused": code}
+            held.save(update_fields=["state", "account"])
+            audit.write("system:worker", "release.failed", f"release:{held.pk}", dataset=held.dataset, code=code)
+    return {"release": None, "refused": code}
 
 
 def tombstoned(removal: Removal, beat: Beat) -> dict[str, Any]:

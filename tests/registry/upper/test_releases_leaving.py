@@ -220,3 +220,24 @@ def test_garbage_is_what_no_row_names(told: Any) -> None:
     assert actions.sweep_store() == 0  # younger than a day: it may be on its way
     assert actions.sweep_store(older_than_s=-1) == 1 and store.held(told.stayer) == keep
     assert Package.objects.count() == 2
+
+
+def test_a_gate_that_leaves_nobody_stops_no_erasure(told: Any, carried: Any) -> None:
+    """Whom the next release would be without is no fault of who leaves: it failed, and a steward sees why."""
+    Image.objects.filter(visit__participant=told.stayer).update(provenance={})
+    withdrawal = gone(told, carried)
+    assert withdrawal.state == "done" and withdrawal.steps["released"]["refused"] == "nothing_to_release" and not store.folder(told.leaver).exists()
+    second = Release.objects.get(number=2)
+    assert (second.state, second.account["refused"]) == ("failed", "nothing_to_release")
+    assert Line.objects.filter(act="release.failed", object=f"release:{second.pk}").count() == 1
+
+
+def test_damaged_facts_of_somebody_else_stop_no_erasure(told: Any, carried: Any) -> None:
+    clinical.record(told.contributor, [clinical.Row(told.stayer.visits.get(), "edss", {"edss_total": 2.0})])
+    held = told.first.people.get(participant=told.stayer)
+    facts = store.path(told.stayer, held.facts_sha256)
+    facts.chmod(0o600)
+    facts.write_bytes(b"rot")
+    withdrawal = gone(told, carried)
+    assert withdrawal.state == "done" and withdrawal.steps["released"] == {**withdrawal.steps["released"], "release": None, "refused": "store_damaged"}
+    assert not store.folder(told.leaver).exists() and Release.objects.get(number=2).state == "failed"
