@@ -211,7 +211,10 @@ def digest(files: Iterable[tuple[str, str, int]]) -> str:
 
 
 def examine(release: Release, beat: Beat) -> dict[str, Any]:
-    """What the official BIDS validator says of the whole tree, and the tree's hash. Bytes are hashed on the way: what rots is found here."""
+    """What the official BIDS validator says of the whole tree, and the tree's hash. Bytes are hashed on the way: what rots is found here.
+
+    Raises Moved when a file of it was called back, or somebody left, while the validator looked.
+    """
     root = Path(settings.MYELIN_ZONES["store"]) / TREES / f"{release.pk.hex}-{secrets.token_hex(4)}"
     try:
         listed = entries(release)
@@ -223,6 +226,9 @@ def examine(release: Release, beat: Beat) -> dict[str, Any]:
         tree.lay_out(listed, root)
         beat()
         report = check.validate(root)
+        # What was taken away under the validator's hands is no fault of the release: it is asked again.
+        if entries(release) != listed or not all((root / entry.path).exists() for entry in listed):
+            raise Moved
     finally:
         shutil.rmtree(root, ignore_errors=True)
     counts: dict[str, int] = defaultdict(int)
