@@ -225,6 +225,11 @@ def publish_study(run: Run, outcome: Json, folder: Path) -> None:
     ]
     if pictures:
         quarantine.keep_review(study.pk, pictures)
+        try:  # who left while they were brought in: nobody would look for them there any more
+            _may_go_on(Participant.objects.get(pk=study.participant_id))
+        except Denied:
+            quarantine.wipe_review(study.pk)
+            raise
 
 
 def _personal(path: str, label: str) -> bool:
@@ -383,7 +388,7 @@ def study_died(run: Run) -> None:
     study = _study(run)
     code = run.code if run.code in matching.WAITS else "processing_failed"
     if code == "participant_withdrawn":
-        matching.refuse(study, code)
+        matching.left(study)
     elif study.state != Study.State.REFUSED:
         matching.wait(study, code)
     matching.settle(study.upload)

@@ -26,6 +26,8 @@ from registry.audit import actions as audit
 from registry.consent import queries as consent
 from registry.imaging import store
 from registry.imaging.models import StoredFile
+from registry.intake import quarantine
+from registry.intake.models import Study
 from registry.releases import attesting, citing, freezing, gathering, packing, verifying
 from registry.releases.departures import (
     acknowledge,
@@ -359,6 +361,8 @@ def _sweep_outbox() -> int:
 def _sweep_left() -> int:
     """What a run that was under way when somebody left may still have brought into their folder."""
     left = Removal.objects.filter(kind="withdrawal", state="done").select_related("participant__dataset")
+    for study in Study.objects.filter(participant__in=left.values("participant")).values_list("pk", flat=True):
+        quarantine.wipe_review(study)
     return sum(store.delete_all(row.participant) for row in left if store.folder(row.participant).exists())
 
 

@@ -31,7 +31,7 @@ from registry.imaging.models import ORBIT, Image, StoredFile
 from registry.releases import accounting, citing, differing, gathering, tree, weighing
 from registry.releases.differing import Side
 from registry.releases.gathering import Gathered
-from registry.releases.models import Package, Release, ReleaseFile, ReleaseParticipant
+from registry.releases.models import Package, Release, ReleaseFile, ReleaseParticipant, Removal
 from registry.releases.sealing import canonical
 from registry.releases.tree import Entry
 from registry.rules import Conflict
@@ -245,7 +245,7 @@ def close(release: Release, report: dict[str, Any] | None = None) -> Release:
     locked = Release.objects.select_for_update(of=("self",)).select_related("dataset").get(pk=release.pk)
     if locked.state != Release.State.FREEZING:
         return locked
-    if locked.people.exclude(participant__epoch=F("epoch")).exists() or locked.people.exclude(participant__state="active").exists():
+    if locked.people.exclude(participant__epoch=F("epoch")).exists() or locked.people.exclude(participant__state="active").exists() or _called_back(locked):
         raise Moved
     locked.narrows = narrowed(locked)
     try:
@@ -269,6 +269,12 @@ def close(release: Release, report: dict[str, Any] | None = None) -> Release:
     locked.run_id = runs.enqueue("validate", subject_id=locked.pk, dataset_id=locked.dataset_id).pk
     locked.save(update_fields=["run_id"])
     return locked
+
+
+def _called_back(release: Release) -> bool:
+    """Whether something in it is being called back."""
+    running = Removal.objects.filter(kind=Removal.Kind.RECALL, state="running", participant__dataset=release.dataset)
+    return any(release.files.filter(image_id=one.image_id, path__in=[row["path"] for row in one.files]).exists() for one in running)
 
 
 def _agreed(release: Release) -> str | None:

@@ -15,6 +15,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from registry.access.models import RequestedParticipant
@@ -101,9 +102,16 @@ def _untold(person: Participant) -> int:
     Image.objects.filter(visit__participant=person).delete()
     # What was asked and decided stays an answer about a number; why is told in words of their consent.
     RequestedParticipant.objects.filter(participant=person).update(reasons=[], obligations=[], settled=None)
-    UploadFile.objects.filter(study__participant=person).update(product="", sha256="", said={}, annotation="")
+    UploadFile.objects.filter(study__in=_studies(person)).update(product="", sha256="", said={}, annotation="")
+    # What was called back of them before is theirs, too; the recall's certificate says what it was.
+    Removal.objects.filter(participant=person, kind=Removal.Kind.RECALL).update(files=[], reason="")
     Participant.objects.filter(pk=person.pk).update(sex="", birth_year_band="")
     return ClinicalRecord.objects.filter(visit__participant=person).delete()[0]
+
+
+def _studies(person: Participant) -> QuerySet[Study]:
+    """Their studies: bound to them, or only matched by their code."""
+    return Study.objects.filter(participant=person) | Study.objects.filter(participant=None, participant_code=person.code, upload__dataset=person.dataset)
 
 
 def _out_of_packages(person: Participant) -> None:
@@ -157,17 +165,11 @@ def quarantine_wiped(removal: Removal, beat: Beat) -> dict[str, Any]:
         image = Image.objects.filter(pk=removal.image_id, state=Image.State.WITHDRAWN).first()
         return {"pictures": quarantine.wipe_pictures(image.study_id, image.pk) if image else 0}
     person = removal.participant
-    mine = Study.objects.filter(participant=person) | Study.objects.filter(participant=None, participant_code=person.code, upload__dataset=person.dataset)
-    theirs = list(mine.select_related("upload__dataset"))
-    wiped = sum(wiping.wipe_person(study) for study in theirs)
+    theirs = list(_studies(person).select_related("upload__dataset"))
+    wiped = sum(wiping.wipe_person(study, person) for study in theirs)
     for run in Run.objects.filter(subject_id__in=[study.pk for study in theirs]):
         spool.clear(run.name)
-    with transaction.atomic():
-        for study in theirs:
-            Study.objects.filter(pk=study.pk).update(
-                participant_code="", day_code="", study_code=f"gone-{study.pk.hex}", visit=None, state="refused", code="participant_withdrawn"
-            )
-        Visit.objects.filter(participant=person).delete()
+    Visit.objects.filter(participant=person).delete()
     return {"studies": wiped}
 
 

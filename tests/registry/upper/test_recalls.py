@@ -185,3 +185,33 @@ def test_a_recall_killed_on_its_way_is_begun_again(told: Any, carried: Any) -> N
     assert departures.resume() == 1 and departures.resume() == 0
     carried.work()
     assert Removal.objects.get(pk=removal.pk).state == "done"
+
+
+def test_a_mask_called_back_a_moment_ago_is_in_no_new_release(told: Any, carried: Any) -> None:
+    """Before its run did anything; the image it belongs to is in it."""
+    removal = actions.recall(told.steward, told.right, "mask", "Wrong.", told.mask)
+    second = told.release()
+    assert told.right.bids_path in paths(second) and told.mask not in paths(second) and told.mask in {row["path"] for row in removal.files}
+
+
+def test_a_release_with_something_called_back_is_not_closed(told: Any) -> None:
+    release = freezing.open_release(told.dataset, "test", "")
+    freezing.assemble(release, lambda: None)
+    removal = actions.recall(told.steward, told.right, "mask", "Wrong.", told.mask)
+    release.people.update(epoch=99)
+    for row in release.people.select_related("participant"):  # as if it had been read after the recall touched the person
+        release.people.filter(pk=row.pk).update(epoch=row.participant.epoch)
+    with pytest.raises(freezing.Moved):
+        freezing.close(release)
+    Removal.objects.filter(pk=removal.pk).update(state="done", certificate={})
+    assert freezing.close(release).state == "frozen"
+
+
+def test_who_leaves_after_a_recall_leaves_nothing_of_it(told: Any, carried: Any) -> None:
+    removal = recalled(told, carried, told.wrong)
+    assert removal.files and removal.reason
+    other = actions.recall(told.steward, told.two.visits.get().images.get(), "face", "Seen.")
+    actions.withdraw(told.contributor, told.one)
+    carried.work()
+    removal.refresh_from_db()
+    assert (removal.files, removal.reason) == ([], "") and Removal.objects.get(pk=other.pk).files
