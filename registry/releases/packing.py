@@ -113,8 +113,9 @@ def _manifest(package: Package, parts: list[Part], terms: bytes, owed: list[str]
 def gone(package_id: UUID) -> tuple[str, str] | None:
     """Why a package may not be read at this moment, as (code, reason), or None when it may. One query; asked again for every chunk.
 
-    The package lives, its release was not refused, its entitlement gives something (its time, its request's state, its agreement, its level), its user is active, and nobody in it has
-    another epoch than when it was packed, nor a consent that has come to its end since, and nobody of the team is in another country than the request says.
+    The package lives, its release was not refused, its entitlement gives something (its time, its request's state, its agreement, its level), its user is
+    active, and nobody in it has another epoch than when it was packed, nor a consent that has come to its end since, and nobody of the team is in another
+    country than the request says.
     Where something changed, the policy is asked in full (`in_full`): the change may still cover this use.
     """
     now = timezone.now()
