@@ -20,7 +20,7 @@ from registry.accounts import queries as accounts
 from registry.accounts.models import User
 from registry.audit import actions as audit
 from registry.imaging.models import Image, StoredFile
-from registry.releases import ending, leaving
+from registry.releases import attesting, ending, leaving
 from registry.releases.models import Notice, Removal
 from registry.rules import Conflict, Denied, Invalid
 from registry.runs import actions as runs
@@ -218,5 +218,6 @@ def acknowledge(actor: User, notice: Notice, statement: str = "") -> Notice:
         if Notice.objects.filter(pk=notice.pk, acknowledged_at=None).update(**told):
             dataset, files = notice.package.release.dataset, len(notice.files)
             audit.write(actor, "notice.acknowledge", f"notice:{notice.pk}", dataset=dataset, files=files, said=bool(statement.strip()))
+            attesting.let_go_on(notice)
     notice.refresh_from_db()
     return notice
