@@ -2,8 +2,8 @@
 
 One person may take part in several datasets of their site, and nothing in the registry's database says so: only the vault knows it, by a keyed hash. So a
 withdrawal asks the vault, notes there that all these participations are to end, and ends each by an act of its own: its own transaction, row, run, line
-and certificate, the others in the name of the vault. What the site is told of the others is sealed with the vault's key. (What remains to be guessed from
-is the hour; `docs/explanation/leaving.md`.)
+and certificate, all in the name of the vault. What the site is told of the others, and who asked, is sealed with the vault's key. (What
+remains to be guessed from is the hour; `docs/explanation/leaving.md`.)
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from registry.audit import actions as audit
 from registry.imaging.models import Image, StoredFile
 from registry.releases import attesting, ending, leaving
 from registry.releases.models import Notice, Removal
-from registry.rules import Conflict, Denied, Invalid
+from registry.rules import Conflict, Denied, Invalid, Refusal
 from registry.runs import actions as runs
 from registry.runs import mail
 from registry.runs.models import Run
@@ -76,10 +76,11 @@ def _leave(actor: User | str, participant: Participant, others: list[Participant
         locked = Participant.objects.select_for_update(of=("self",)).select_related("dataset").get(pk=participant.pk)
         if locked.state != "active":
             raise _left_already()
-        told = {"datasets": sorted({one.dataset.slug for one in others}), "only_here": only_here}
-        removal = ending.person(actor, locked, vault.shut(told, locked.pk))
+        # Every end is in the vault's name, the one that was asked for like the others: who asked is sealed with the rest.
+        told = {"datasets": sorted({one.dataset.slug for one in others}), "only_here": only_here, "by": str(getattr(actor, "email", ""))}
+        removal = ending.person(VAULT, locked, vault.shut(told, locked.pk))
         _enqueue(removal)
-        audit.write(actor, "participant.withdraw", f"participant:{locked.pk}", dataset=locked.dataset, notices=removal.notices.count())
+        audit.write(VAULT, "participant.withdraw", f"participant:{locked.pk}", dataset=locked.dataset, notices=removal.notices.count())
     return removal
 
 
@@ -107,7 +108,20 @@ def of_site(asker: User, participant: Participant) -> bool:
 def elsewhere(asker: User, removal: Removal) -> dict[str, Any]:
     """In which other datasets the person took part, and why they were kept apart if they were: for the site, and empty for everybody else."""
     nothing: dict[str, Any] = {"datasets": [], "only_here": ""}
-    return vault.unshut(removal.sealed, removal.participant_id) if removal.sealed and of_site(asker, removal.participant) else nothing
+    if not removal.sealed or not of_site(asker, removal.participant):
+        return nothing
+    told = vault.unshut(removal.sealed, removal.participant_id)
+    return {name: told[name] for name in nothing}
+
+
+def _asked_by(removal: Removal) -> str:
+    """Who asked for it: of a departure only the vault's key tells. Without that key nobody: an erasure does not wait for a letter."""
+    if not removal.sealed:
+        return removal.requested_by
+    try:
+        return str(vault.unshut(removal.sealed, removal.participant_id).get("by", ""))
+    except Refusal:
+        return ""
 
 
 # --- calling back ----------------------------------------------------------------------------------------------------------------------------------
@@ -183,7 +197,7 @@ def record_withdraw(run: Run, certificate: dict[str, Any]) -> dict[str, Any]:
         steps = {**removal.steps, "certified": {"at": timezone.now().isoformat()}}
         Removal.objects.filter(pk=removal.pk).update(state="done", certificate=certificate, steps=steps)
         recalled = removal.kind == Removal.Kind.RECALL
-        told = {user.email for user in accounts.contributors(removal.participant.dataset, removal.participant.site)} | {removal.requested_by}
+        told = {user.email for user in accounts.contributors(removal.participant.dataset, removal.participant.site)} | {_asked_by(removal)}
         for to in sorted(address for address in told if "@" in address):
             mail.queue(to, "recall_done" if recalled else "withdrawal_done", f"/{'recalls' if recalled else 'withdrawals'}/{removal.pk}")
         thing = f"image:{removal.image_id}" if recalled else f"participant:{removal.participant_id}"

@@ -217,8 +217,9 @@ def certificate(removal: Removal) -> dict[str, Any]:
         "dataset": removal.participant.dataset.slug,
         "site": removal.participant.site.code,
         "label": removal.label,
-        "withdrawn_at": removal.at.isoformat(),
-        "steps": removal.steps,
+        # Days: two certificates of the same second would be known for one person's.
+        "withdrawn_at": removal.at.date().isoformat(),
+        "steps": {name: {**step, "at": step["at"][:10]} for name, step in removal.steps.items()},
         "notices": removal.notices.count(),
         "recipients": removal.notices.values("user").distinct().count(),
     }

@@ -40,6 +40,8 @@ def test_gone_from_both_and_the_site_is_told(twice: Any, carried: Any, door: Any
     for who, dataset in ((twice.steward, twice.dataset), (twice.second_steward, twice.second)):
         removal = Removal.objects.get(participant__dataset=dataset)
         seen = door(who).get(f"/withdrawals/{removal.pk}")
+        assert len(seen["at"]) == len(seen["certificate"]["withdrawn_at"]) == len("2026-01-01"), "a day, not an instant"
+        assert {len(step["at"]) for step in seen["certificate"]["steps"].values()} == {10}
         assert seen["elsewhere"] == {"datasets": [], "only_here": ""} and twice.second.slug not in json.dumps(seen).replace(dataset.slug, "")
         assert "For the site" not in certificates.page(who, removal)
         page = door(who).raw("get", f"/withdrawals/{removal.pk}/certificate.html")
@@ -74,7 +76,10 @@ def test_a_steward_who_withdraws_ends_both_and_learns_of_one(twice: Any, carried
     carried.work()
     assert state(twice.other) == "withdrawn" and departures.elsewhere(twice.steward, removal)["datasets"] == []
     theirs = Line.objects.filter(dataset=str(twice.second.pk), act="participant.withdraw").get()
-    assert theirs.actor == departures.VAULT and twice.steward.email not in json.dumps(dump({"audit_line"}, twice.other))
+    asked = Line.objects.filter(dataset=str(twice.dataset.pk), act="participant.withdraw").get()
+    assert theirs.actor == asked.actor == departures.VAULT, "nothing tells which was asked for"
+    assert set(Removal.objects.values_list("requested_by", flat=True)) == {departures.VAULT}
+    assert twice.steward.email not in json.dumps(dump({"audit_line"}, twice.other))
 
 
 def test_who_died_between_the_two_is_finished_by_the_tick(twice: Any, monkeypatch: Any) -> None:
