@@ -177,6 +177,13 @@ class NoticeFile(Shape):
     sha256 = s.CharField()
 
 
+class Day(s.DateField):
+    """The day of an instant: the second would tell which departures of two datasets are one person's."""
+
+    def to_representation(self, value: Any) -> str:
+        return str(value.date().isoformat())
+
+
 class NoticeShape(Shape):
     id = s.UUIDField()
     kind = s.ChoiceField(["withdrawal", "recall"], source="removal.kind")
@@ -185,7 +192,7 @@ class NoticeShape(Shape):
     package = s.UUIDField(source="package_id")
     text = s.CharField()
     files = NoticeFile(many=True)
-    created_at = s.DateTimeField()
+    created_at = Day()
     acknowledged_at = s.DateTimeField(allow_null=True)
     acknowledged_by = s.CharField()
     statement = s.CharField()
@@ -208,7 +215,7 @@ class RemovalShape(Shape):
     dataset = s.CharField(source="participant.dataset.slug")
     participant = s.UUIDField(source="participant_id")
     label = s.CharField()
-    at = s.DateTimeField()
+    at = Day()
     state = s.ChoiceField(["running", "done"])
     steps = s.SerializerMethodField()
     certificate = s.DictField(allow_null=True)

@@ -21,7 +21,7 @@ from qa import norms
 from registry.accounts import keys
 from registry.audit import actions as audit
 from registry.imaging import queries, store
-from registry.imaging.models import Image, StoredFile
+from registry.imaging.models import Decision, Image, StoredFile
 from registry.intake import correcting, matching, quarantine
 from registry.intake.models import Study, Upload, UploadFile
 from registry.rules import Conflict, Denied, Invalid
@@ -31,6 +31,7 @@ from registry.subjects.models import Participant, Visit
 
 SYSTEM = "system:worker"
 BATCH = 400
+TAKEN_BACK = "recalled: wrong_person"  # what `registry.releases.ending` writes of an image that was bound wrongly
 Json = Mapping[str, Any]
 
 
@@ -199,13 +200,19 @@ def _may_go_on(participant: Participant) -> None:
 
 
 def _image_ids(study: Study, images: Iterable[Json]) -> list[uuid.UUID]:
-    """The same image of the same study has the same id, in every attempt; images without a name are told apart by their order."""
+    """The same image of the same study has the same id, in every attempt; images without a name are told apart by their order.
+
+    One that was taken back as another person's, and comes to its place again, is another image: the old one stays in the history.
+    """
     seen: Counter[str] = Counter()
     ids = []
     for image in images:
         name = f"{image['bids']}|{min(image['files'], default=0)}"
         seen[name] += 1
-        ids.append(uuid.uuid5(study.pk, name if seen[name] == 1 else f"{name}|{seen[name]}"))
+        id_ = uuid.uuid5(study.pk, name if seen[name] == 1 else f"{name}|{seen[name]}")
+        while Decision.objects.filter(image_id=id_, verdict="withdrawn", reason=TAKEN_BACK).exists():
+            id_ = uuid.uuid5(id_, "again")
+        ids.append(id_)
     return ids
 
 
@@ -225,6 +232,11 @@ def publish_study(run: Run, outcome: Json, folder: Path) -> None:
     ]
     if pictures:
         quarantine.keep_review(study.pk, pictures)
+        try:  # who left while they were brought in: nobody would look for them there any more
+            _may_go_on(Participant.objects.get(pk=study.participant_id))
+        except Denied:
+            quarantine.wipe_review(study.pk)
+            raise
 
 
 def _personal(path: str, label: str) -> bool:
@@ -383,7 +395,7 @@ def study_died(run: Run) -> None:
     study = _study(run)
     code = run.code if run.code in matching.WAITS else "processing_failed"
     if code == "participant_withdrawn":
-        matching.refuse(study, code)
+        matching.left(study)
     elif study.state != Study.State.REFUSED:
         matching.wait(study, code)
     matching.settle(study.upload)

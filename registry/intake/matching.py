@@ -57,6 +57,13 @@ def refuse(study: Study, code: str, reason: str = "") -> None:
     _tell_files(study, UploadFile.Verdict.REFUSED)
 
 
+def left(study: Study) -> None:
+    """End a study of somebody who left: nothing stays in it, or of its files, that tells whose they were or what they held."""
+    study.participant_code, study.day_code, study.study_code, study.visit = "", "", f"gone-{study.pk.hex}", None
+    refuse(study, "participant_withdrawn")
+    study.files.update(sha256="", said={}, annotation="", product="")
+
+
 def _tell_files(study: Study, verdict: str) -> None:
     study.files.filter(verdict__in=["pending", "waiting"]).update(verdict=verdict, code=study.code, reason=study.reason, advice=study.advice)
 
@@ -76,7 +83,7 @@ def go_on(study: Study) -> None:
         return wait(study, "unknown_participant")
     study.participant = participant
     if participant.state != "active":
-        return refuse(study, "participant_withdrawn")
+        return left(study)
     visit = study.visit or (subjects.visit_on(participant, study.day_code) if study.day_code else None)
     if visit is None:
         return wait(study, "unknown_visit")

@@ -18,6 +18,7 @@ from registry.imaging.models import Image
 from registry.intake import matching, quarantine
 from registry.intake.models import Study, Upload
 from registry.runs import mail
+from registry.subjects.models import Participant
 
 SYSTEM = "system:worker"
 WARN = timedelta(days=7)
@@ -27,7 +28,7 @@ def tick(now: datetime | None = None) -> dict[str, int]:
     """Do what is due; return how much of each was done. Idempotent."""
     now = now or timezone.now()
     over = end_retention(now)
-    studies = sum(wipe_study(study) for study in finished_studies())
+    studies = sum(_wipe_of_who_left(study) if study.code == "participant_withdrawn" else wipe_study(study) for study in finished_studies())
     uploads = sum(wipe_upload(upload) for upload in finished_uploads())
     return {"retention": over, "studies": studies, "uploads": uploads, "warned": warn(now)}
 
@@ -103,11 +104,29 @@ def warn(now: datetime) -> int:
     return count
 
 
-def wipe_person(study: Study) -> bool:
+def wipe_person(study: Study, participant: Participant) -> bool:
     """Destroy one departing person's study, whatever its state: rows say refused, bytes are gone. The caller's act has the audit line."""
     with transaction.atomic():
         locked = Study.objects.select_for_update(of=("self",)).select_related("upload__dataset").get(pk=study.pk)
-        if locked.state in ("waiting", "ready", "processing"):
-            matching.refuse(locked, "participant_withdrawn")
-            matching.settle(locked.upload)
-    return wipe_study(locked) if locked.wiped_at is None else False
+        locked.participant = participant  # also of a study that only its code told: that is about to go
+        matching.left(locked)
+        matching.settle(locked.upload)
+    return _wipe_of_who_left(locked)
+
+
+def _wipe_of_who_left(study: Study) -> bool:
+    """Bytes of theirs inside an archive go with the whole upload: nothing smaller can be destroyed for certain."""
+    if study.upload.wiped_at is None and study.files.filter(place="").exists():
+        _give_up(study.upload)
+        return wipe_upload(study.upload)
+    return wipe_study(study) if study.wiped_at is None else False
+
+
+def _give_up(upload: Upload) -> None:
+    """Refuse what of an upload still needs its originals; the contributor is told, and may hand it in again."""
+    with transaction.atomic():
+        upload.refresh_from_db()
+        for other in upload.studies.select_for_update().filter(state__in=["waiting", "ready", "processing"]):
+            matching.refuse(other, "retention_over")
+        matching.settle(upload)
+        audit.write(SYSTEM, "upload.retention", f"upload:{upload.pk}", dataset=upload.dataset)

@@ -26,6 +26,8 @@ from registry.audit import actions as audit
 from registry.consent import queries as consent
 from registry.imaging import store
 from registry.imaging.models import StoredFile
+from registry.intake import quarantine
+from registry.intake.models import Study
 from registry.releases import attesting, citing, freezing, gathering, packing, verifying
 from registry.releases.departures import (
     acknowledge,
@@ -244,9 +246,13 @@ def work_package(run: Run, beat: Beat) -> dict[str, Any]:
 def record_package(run: Run, built: dict[str, Any]) -> dict[str, Any]:
     """Make the package ready, if everybody in it is still covered at this moment. Runs in the ledger's fenced transaction. Raises Denied."""
     package = _package(run)
-    Package.objects.select_for_update().get(pk=package.pk)
+    # The release first, as `freezing.settle` does: what the validator refuses meanwhile is seen here, or sees this package.
+    Release.objects.select_for_update().get(pk=package.release_id)
+    package.state = Package.objects.select_for_update().get(pk=package.pk).state
     if package.state != Package.State.BUILDING:
         return {"state": package.state}
+    if not freezing.given_to(package.entitlement).filter(pk=package.release_id).exists():
+        raise Denied("release_not_validated", "This release may not be given out.")
     ids = [UUID(row["participant"]) for row in built["people"]]
     people = {person.pk: person for person in Participant.objects.select_for_update().filter(pk__in=ids)}
     if any(people[UUID(row["participant"])].epoch != row["epoch"] for row in built["people"]) and not policy.still(package.entitlement_id, ids):
@@ -355,6 +361,8 @@ def _sweep_outbox() -> int:
 def _sweep_left() -> int:
     """What a run that was under way when somebody left may still have brought into their folder."""
     left = Removal.objects.filter(kind="withdrawal", state="done").select_related("participant__dataset")
+    for study in Study.objects.filter(participant__in=left.values("participant")).values_list("pk", flat=True):
+        quarantine.wipe_review(study)
     return sum(store.delete_all(row.participant) for row in left if store.folder(row.participant).exists())
 
 
@@ -380,9 +388,8 @@ def _sweep_temporary() -> int:
     for file in files:
         file.unlink(missing_ok=True)
     trees = Path(settings.MYELIN_ZONES["store"]) / freezing.TREES
-    making = set(Release.objects.filter(state="freezing").values_list("pk", flat=True)) | set(
-        Removal.objects.filter(state="running").values_list("pk", flat=True)
-    )
-    for folder in trees.iterdir() if trees.exists() and not making else []:
+    # Whoever lays a tree out or takes somebody out of one is a run: while one is under way, or may begin any moment, no tree is anybody's leavings.
+    busy = Run.objects.filter(kind__in=["freeze", "validate", "withdraw"], state__in=["ready", "running"]).exists()
+    for folder in trees.iterdir() if trees.exists() and not busy else []:
         shutil.rmtree(folder, ignore_errors=True)
     return len(files)

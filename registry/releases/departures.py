@@ -2,8 +2,8 @@
 
 One person may take part in several datasets of their site, and nothing in the registry's database says so: only the vault knows it, by a keyed hash. So a
 withdrawal asks the vault, notes there that all these participations are to end, and ends each by an act of its own: its own transaction, row, run, line
-and certificate, the others in the name of the vault. What the site is told of the others is sealed with the vault's key. (What remains to be guessed from
-is the hour; `docs/explanation/leaving.md`.)
+and certificate, all in the name of the vault. What the site is told of the others, and who asked, is sealed with the vault's key. (What
+remains to be guessed from is the hour; `docs/explanation/leaving.md`.)
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from registry.accounts import queries as accounts
 from registry.accounts.models import User
 from registry.audit import actions as audit
 from registry.imaging.models import Image, StoredFile
-from registry.releases import ending, leaving
+from registry.releases import attesting, ending, leaving
 from registry.releases.models import Notice, Removal
-from registry.rules import Conflict, Denied, Invalid
+from registry.rules import Conflict, Denied, Invalid, Refusal
 from registry.runs import actions as runs
 from registry.runs import mail
 from registry.runs.models import Run
@@ -47,28 +47,40 @@ def withdraw(actor: User, participant: Participant, only_here: str = "") -> Remo
     policy.require(actor, "withdraw", participant)
     if only_here and not of_site(actor, participant):
         raise Denied("site_only", "Only the site knows what somebody's consents say of each other.", "Ask the site to carry the withdrawal through.")
+    if not Participant.objects.filter(pk=participant.pk, state="active").exists():
+        leave_everywhere()  # an earlier call may have died half-way
+        raise _left_already()
     others = [one for one in subjects.same_person(participant) if one.state == "active"]
     going = [one.link for one in (participant, *others) if one.link and not only_here]
     # In the vault first: should this process die after the first end, the tick finds the others there.
-    vault.mark_leaving(going)
+    marked = vault.mark_leaving(going)
     try:
         removal = _leave(actor, participant, others, only_here[:MOST_TEXT])
-    except BaseException:
-        vault.mark_leaving(going, leaving=False)
+    except Conflict:
+        leave_everywhere()  # the same was asked twice at once: the other call counts on these marks
         raise
+    except BaseException:
+        vault.mark_leaving(marked, leaving=False)
+        raise
+    vault.mark_leaving(going)  # once more: a call that failed beside this one took its marks back
     leave_everywhere()
     return removal
+
+
+def _left_already() -> Conflict:
+    return Conflict("already_withdrawn", "This participant has left already.", "Look at the withdrawal.")
 
 
 def _leave(actor: User | str, participant: Participant, others: list[Participant], only_here: str) -> Removal:
     with transaction.atomic():
         locked = Participant.objects.select_for_update(of=("self",)).select_related("dataset").get(pk=participant.pk)
         if locked.state != "active":
-            raise Conflict("already_withdrawn", "This participant has left already.", "Look at the withdrawal.")
-        told = {"datasets": sorted({one.dataset.slug for one in others}), "only_here": only_here}
-        removal = ending.person(actor, locked, vault.shut(told, locked.pk))
+            raise _left_already()
+        # Every end is in the vault's name, the one that was asked for like the others: who asked is sealed with the rest.
+        told = {"datasets": sorted({one.dataset.slug for one in others}), "only_here": only_here, "by": str(getattr(actor, "email", ""))}
+        removal = ending.person(VAULT, locked, vault.shut(told, locked.pk))
         _enqueue(removal)
-        audit.write(actor, "participant.withdraw", f"participant:{locked.pk}", dataset=locked.dataset, notices=removal.notices.count())
+        audit.write(VAULT, "participant.withdraw", f"participant:{locked.pk}", dataset=locked.dataset, notices=removal.notices.count())
     return removal
 
 
@@ -96,7 +108,20 @@ def of_site(asker: User, participant: Participant) -> bool:
 def elsewhere(asker: User, removal: Removal) -> dict[str, Any]:
     """In which other datasets the person took part, and why they were kept apart if they were: for the site, and empty for everybody else."""
     nothing: dict[str, Any] = {"datasets": [], "only_here": ""}
-    return vault.unshut(removal.sealed, removal.participant_id) if removal.sealed and of_site(asker, removal.participant) else nothing
+    if not removal.sealed or not of_site(asker, removal.participant):
+        return nothing
+    told = vault.unshut(removal.sealed, removal.participant_id)
+    return {name: told[name] for name in nothing}
+
+
+def _asked_by(removal: Removal) -> str:
+    """Who asked for it: of a departure only the vault's key tells. Without that key nobody: an erasure does not wait for a letter."""
+    if not removal.sealed:
+        return removal.requested_by
+    try:
+        return str(vault.unshut(removal.sealed, removal.participant_id).get("by", ""))
+    except Refusal:
+        return ""
 
 
 # --- calling back ----------------------------------------------------------------------------------------------------------------------------------
@@ -172,7 +197,7 @@ def record_withdraw(run: Run, certificate: dict[str, Any]) -> dict[str, Any]:
         steps = {**removal.steps, "certified": {"at": timezone.now().isoformat()}}
         Removal.objects.filter(pk=removal.pk).update(state="done", certificate=certificate, steps=steps)
         recalled = removal.kind == Removal.Kind.RECALL
-        told = {user.email for user in accounts.contributors(removal.participant.dataset, removal.participant.site)} | {removal.requested_by}
+        told = {user.email for user in accounts.contributors(removal.participant.dataset, removal.participant.site)} | {_asked_by(removal)}
         for to in sorted(address for address in told if "@" in address):
             mail.queue(to, "recall_done" if recalled else "withdrawal_done", f"/{'recalls' if recalled else 'withdrawals'}/{removal.pk}")
         thing = f"image:{removal.image_id}" if recalled else f"participant:{removal.participant_id}"
@@ -207,5 +232,6 @@ def acknowledge(actor: User, notice: Notice, statement: str = "") -> Notice:
         if Notice.objects.filter(pk=notice.pk, acknowledged_at=None).update(**told):
             dataset, files = notice.package.release.dataset, len(notice.files)
             audit.write(actor, "notice.acknowledge", f"notice:{notice.pk}", dataset=dataset, files=files, said=bool(statement.strip()))
+            attesting.let_go_on(notice)
     notice.refresh_from_db()
     return notice

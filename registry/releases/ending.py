@@ -59,6 +59,8 @@ def image(by: User, called: Image, files: Sequence[StoredFile], cause: str, reas
     # A release or package that is being made meanwhile compares epochs, and finds these tombstones.
     subjects.touch(participant)
     given.update(tombstone=True)
+    # Out of what the next release is gathered from; the removal knows path and hash.
+    called.files.filter(path__in=paths).delete()
     _kill(removal, Package.objects.filter(people__participant=participant))
     gone = _out_of_lists(Image.objects.filter(pk=called.pk), by, f"recalled: {cause}") if whole else 0
     return _ended(removal, images=gone, files=len(paths))

@@ -31,7 +31,7 @@ from registry.imaging.models import ORBIT, Image, StoredFile
 from registry.releases import accounting, citing, differing, gathering, tree, weighing
 from registry.releases.differing import Side
 from registry.releases.gathering import Gathered
-from registry.releases.models import Package, Release, ReleaseFile, ReleaseParticipant
+from registry.releases.models import Package, Release, ReleaseFile, ReleaseParticipant, Removal
 from registry.releases.sealing import canonical
 from registry.releases.tree import Entry
 from registry.rules import Conflict
@@ -213,7 +213,10 @@ def digest(files: Iterable[tuple[str, str, int]]) -> str:
 
 
 def examine(release: Release, beat: Beat) -> dict[str, Any]:
-    """What the official BIDS validator says of the whole tree, and the tree's hash. Bytes are hashed on the way: what rots is found here."""
+    """What the official BIDS validator says of the whole tree, and the tree's hash. Bytes are hashed on the way: what rots is found here.
+
+    Raises Moved when a file of it was called back, or somebody left, while the validator looked.
+    """
     root = Path(settings.MYELIN_ZONES["store"]) / TREES / f"{release.pk.hex}-{secrets.token_hex(4)}"
     try:
         listed = entries(release)
@@ -225,6 +228,9 @@ def examine(release: Release, beat: Beat) -> dict[str, Any]:
         tree.lay_out(listed, root)
         beat()
         report = check.validate(root)
+        # What was taken away under the validator's hands is no fault of the release: it is asked again.
+        if entries(release) != listed or not all((root / entry.path).exists() for entry in listed):
+            raise Moved
     finally:
         shutil.rmtree(root, ignore_errors=True)
     counts: dict[str, int] = defaultdict(int)
@@ -241,7 +247,7 @@ def close(release: Release, report: dict[str, Any] | None = None) -> Release:
     locked = Release.objects.select_for_update(of=("self",)).select_related("dataset").get(pk=release.pk)
     if locked.state != Release.State.FREEZING:
         return locked
-    if locked.people.exclude(participant__epoch=F("epoch")).exists() or locked.people.exclude(participant__state="active").exists():
+    if locked.people.exclude(participant__epoch=F("epoch")).exists() or locked.people.exclude(participant__state="active").exists() or _called_back(locked):
         raise Moved
     locked.narrows = narrowed(locked)
     try:
@@ -265,6 +271,12 @@ def close(release: Release, report: dict[str, Any] | None = None) -> Release:
     locked.run_id = runs.enqueue("validate", subject_id=locked.pk, dataset_id=locked.dataset_id).pk
     locked.save(update_fields=["run_id"])
     return locked
+
+
+def _called_back(release: Release) -> bool:
+    """Whether something in it is being called back."""
+    running = Removal.objects.filter(kind=Removal.Kind.RECALL, state="running", participant__dataset=release.dataset)
+    return any(release.files.filter(image_id=one.image_id, path__in=[row["path"] for row in one.files]).exists() for one in running)
 
 
 def _agreed(release: Release) -> str | None:

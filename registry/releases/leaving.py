@@ -15,9 +15,11 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from registry.access.models import RequestedParticipant
+from registry.audit import actions as audit
 from registry.clinical.models import ClinicalRecord
 from registry.imaging import store
 from registry.imaging.models import Image, StoredFile
@@ -25,7 +27,7 @@ from registry.intake import quarantine, wiping
 from registry.intake.models import Study, UploadFile
 from registry.releases import freezing, gathering, packing
 from registry.releases.models import Package, PackageParticipant, Release, ReleaseFile, ReleaseParticipant, Removal
-from registry.rules import Conflict
+from registry.rules import Conflict, Refusal
 from registry.runs import mail, spool
 from registry.runs.models import Run
 from registry.subjects import actions as subjects
@@ -59,11 +61,25 @@ def released(removal: Removal, beat: Beat) -> dict[str, Any]:
             if not gathering.may_be_in(dataset).exists():
                 return {"release": None, "nobody_left": True}
             making = freezing.open_release(dataset, "system:worker", "Files were called back." if _recalled(removal) else "A participant has left.")
-    freezing.assemble(making, beat)
-    making.refresh_from_db()
-    with transaction.atomic():
-        closed = freezing.close(making)  # the validator is asked by a run of its own: nobody's bytes wait for it
+    try:
+        freezing.assemble(making, beat)
+        making.refresh_from_db()
+        with transaction.atomic():
+            closed = freezing.close(making)  # the validator is asked by a run of its own: nobody's bytes wait for it
+    except (Refusal, store.Corrupt) as why:
+        return _without_release(making, getattr(why, "code", "store_damaged"))
     return {"release": str(closed.pk), "number": closed.number, "state": closed.state}
+
+
+def _without_release(making: Release, code: str) -> dict[str, Any]:
+    """The next release cannot be made, for a reason that is not theirs who leave: it failed, a steward sees it, and the erasure goes on."""
+    with transaction.atomic():
+        held = Release.objects.select_for_update(of=("self",)).select_related("dataset").get(pk=making.pk)
+        if held.state == Release.State.FREEZING:
+            held.state, held.account = Release.State.FAILED, {**held.account, "refused": code}
+            held.save(update_fields=["state", "account"])
+            audit.write("system:worker", "release.failed", f"release:{held.pk}", dataset=held.dataset, code=code)
+    return {"release": None, "refused": code}
 
 
 def tombstoned(removal: Removal, beat: Beat) -> dict[str, Any]:
@@ -86,9 +102,16 @@ def _untold(person: Participant) -> int:
     Image.objects.filter(visit__participant=person).delete()
     # What was asked and decided stays an answer about a number; why is told in words of their consent.
     RequestedParticipant.objects.filter(participant=person).update(reasons=[], obligations=[], settled=None)
-    UploadFile.objects.filter(study__participant=person).update(product="", sha256="", said={}, annotation="")
+    UploadFile.objects.filter(study__in=_studies(person)).update(product="", sha256="", said={}, annotation="")
+    # What was called back of them before is theirs, too; the recall's certificate says what it was.
+    Removal.objects.filter(participant=person, kind=Removal.Kind.RECALL).update(files=[], reason="")
     Participant.objects.filter(pk=person.pk).update(sex="", birth_year_band="")
     return ClinicalRecord.objects.filter(visit__participant=person).delete()[0]
+
+
+def _studies(person: Participant) -> QuerySet[Study]:
+    """Their studies: bound to them, or only matched by their code."""
+    return Study.objects.filter(participant=person) | Study.objects.filter(participant=None, participant_code=person.code, upload__dataset=person.dataset)
 
 
 def _out_of_packages(person: Participant) -> None:
@@ -142,17 +165,11 @@ def quarantine_wiped(removal: Removal, beat: Beat) -> dict[str, Any]:
         image = Image.objects.filter(pk=removal.image_id, state=Image.State.WITHDRAWN).first()
         return {"pictures": quarantine.wipe_pictures(image.study_id, image.pk) if image else 0}
     person = removal.participant
-    mine = Study.objects.filter(participant=person) | Study.objects.filter(participant=None, participant_code=person.code, upload__dataset=person.dataset)
-    theirs = list(mine.select_related("upload__dataset"))
-    wiped = sum(wiping.wipe_person(study) for study in theirs)
+    theirs = list(_studies(person).select_related("upload__dataset"))
+    wiped = sum(wiping.wipe_person(study, person) for study in theirs)
     for run in Run.objects.filter(subject_id__in=[study.pk for study in theirs]):
         spool.clear(run.name)
-    with transaction.atomic():
-        for study in theirs:
-            Study.objects.filter(pk=study.pk).update(
-                participant_code="", day_code="", study_code=f"gone-{study.pk.hex}", visit=None, state="refused", code="participant_withdrawn"
-            )
-        Visit.objects.filter(participant=person).delete()
+    Visit.objects.filter(participant=person).delete()
     return {"studies": wiped}
 
 
@@ -200,8 +217,9 @@ def certificate(removal: Removal) -> dict[str, Any]:
         "dataset": removal.participant.dataset.slug,
         "site": removal.participant.site.code,
         "label": removal.label,
-        "withdrawn_at": removal.at.isoformat(),
-        "steps": removal.steps,
+        # Days: two certificates of the same second would be known for one person's.
+        "withdrawn_at": removal.at.date().isoformat(),
+        "steps": {name: {**step, "at": step["at"][:10]} for name, step in removal.steps.items()},
         "notices": removal.notices.count(),
         "recipients": removal.notices.values("user").distinct().count(),
     }

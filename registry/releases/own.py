@@ -25,6 +25,8 @@ from registry.subjects.models import Participant
 FILE = ("number", "n", "sha256", "bytes", "verdict", "code", "reason", "advice", "product")
 STUDY = ("study_code", "state", "code", "reason", "advice")
 
+LEFT = "participant_withdrawn"
+
 
 def download(actor: User, dataset: Dataset, site: Site) -> Iterator[bytes]:
     """The tar, piece by piece. Raises Denied before its first byte, and in the middle when somebody in it left."""
@@ -55,8 +57,8 @@ def _parts(root: str, people: list[Participant], first: list[Part]) -> Iterator[
 
 
 def _receipt(root: str, upload: Upload) -> Part:
-    """What became of each file and study of one upload."""
+    """What became of each file and study of one upload, but for those of people who left."""
     told: dict[str, Any] = {"upload": str(upload.pk), "received": upload.created_at.isoformat(), "state": upload.state}
-    told["studies"] = list(Study.objects.filter(upload=upload).order_by("study_code").values(*STUDY))
-    told["files"] = list(UploadFile.objects.filter(upload=upload).order_by("n", "number").values(*FILE))
+    told["studies"] = list(Study.objects.filter(upload=upload).exclude(code=LEFT).order_by("study_code").values(*STUDY))
+    told["files"] = list(UploadFile.objects.filter(upload=upload).exclude(study__code=LEFT).order_by("n", "number").values(*FILE))
     return Part(f"{root}/receipts/{upload.pk}.json", data=(json.dumps(told, indent=1, ensure_ascii=False) + "\n").encode())

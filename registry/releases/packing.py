@@ -20,14 +20,16 @@ from registry.access import filekinds, policy
 from registry.access.models import Entitlement, Member
 from registry.accounts import queries as accounts
 from registry.releases import freezing, sealing
-from registry.releases.models import Package, PackageParticipant, ReleaseFile
+from registry.releases.models import Package, PackageParticipant, Release, ReleaseFile
 from registry.releases.sealing import Part
 from registry.rules import Denied
 
 CHUNK = 256 * 1024
+REFUSED = frozenset({Release.State.INVALID, Release.State.FAILED})
 # What `gone` looks at, so that the question of every chunk reads neither manifests nor abstracts.
-ASKED_OF = ("entitlement", "entitlement__user", "entitlement__request", "entitlement__request__dataset", "entitlement__request__view")
+ASKED_OF = ("release", "entitlement", "entitlement__user", "entitlement__request", "entitlement__request__dataset", "entitlement__request__view")
 LOOKED_AT = (
+    "release__state",
     *(f"entitlement__{name}" for name in ("starts", "ends", "resign_by", "revoked_at", "user__is_active")),
     *(f"entitlement__request__{name}" for name in ("state", "decided_level", "view__level", "dataset__purpose_level")),
 )
@@ -111,8 +113,9 @@ def _manifest(package: Package, parts: list[Part], terms: bytes, owed: list[str]
 def gone(package_id: UUID) -> tuple[str, str] | None:
     """Why a package may not be read at this moment, as (code, reason), or None when it may. One query; asked again for every chunk.
 
-    The package lives, its entitlement gives something (its time, its request's state, its agreement, its level), its user is active, and nobody in it has
-    another epoch than when it was packed, nor a consent that has come to its end since, and nobody of the team is in another country than the request says.
+    The package lives, its release was not refused, its entitlement gives something (its time, its request's state, its agreement, its level), its user is
+    active, and nobody in it has another epoch than when it was packed, nor a consent that has come to its end since, and nobody of the team is in another
+    country than the request says.
     Where something changed, the policy is asked in full (`in_full`): the change may still cover this use.
     """
     now = timezone.now()
@@ -129,6 +132,8 @@ def gone(package_id: UUID) -> tuple[str, str] | None:
     entitlement = package.entitlement
     if not entitlement.user.is_active:
         return "not_signed_in", "This account is disabled."
+    if package.release.state in REFUSED:
+        return "release_invalid", "The release of this package was refused. Ask for a package of another."
     if why := entitlement.over(now) or policy.shut(entitlement):
         return why
     return in_full(package_id) if package.changed else None

@@ -35,7 +35,7 @@ def rebind(actor: User, study: Study, visit: Visit | None, reason: str) -> Study
         if held.state != Study.State.RECORDED or held.participant is None:
             raise Conflict("study_not_recorded", "Only a study whose images are recorded can be moved.", "Bind or refuse one that waits.")
         policy.require(actor, "contribute", held.participant)
-        before, gone = held.participant, _taken_out(actor, held, reason)
+        before, gone = held.participant, _taken_out(actor, held, visit, reason)
         _again(held, visit, actor)
         matching.settle(held.upload)
         told = {"from": str(before.pk), "to": str(visit.participant_id) if visit else "", "images": gone, "again": held.state != Study.State.REFUSED}
@@ -50,9 +50,11 @@ def _fits(study: Study, visit: Visit) -> None:
         raise Invalid("bound_there", "The study is bound to this visit already.", "Name the right visit, or none to take the study back.")
 
 
-def _taken_out(actor: User, study: Study, reason: str) -> int:
-    """Call every living image of the study back; return how many."""
+def _taken_out(actor: User, study: Study, visit: Visit | None, reason: str) -> int:
+    """Call every living image of the study back whose visit changes; return how many. Files may name a visit of their own: for the same person it stays."""
     living = Image.objects.filter(study_id=study.pk, state__in=[Image.State.PROPOSED, Image.State.ACCEPTED]).order_by("pk")
+    if visit is not None and visit.participant_id == study.participant_id:
+        living = living.filter(visit=study.visit_id)
     keys = list(living.values_list("pk", flat=True))
     for pk in keys:
         departures.call_back(actor, pk, Removal.Cause.WRONG_PERSON, reason[: departures.MOST_TEXT])

@@ -92,9 +92,12 @@ def links_of(person: str, but: uuid.UUID | None = None) -> list[uuid.UUID]:
     return sorted(SourceIdentifier.objects.filter(person=person).exclude(link=but).values_list("link", flat=True))
 
 
-def mark_leaving(links: Iterable[uuid.UUID], leaving: bool = True) -> None:
-    """Notes that these participations are to end, before the first of them does: only the vault knows that they are one person's."""
-    SourceIdentifier.objects.filter(link__in=list(links)).update(leaving=leaving)
+def mark_leaving(links: Iterable[uuid.UUID], leaving: bool = True) -> list[uuid.UUID]:
+    """Notes that these participations are to end, before the first of them does: only the vault knows that they are one person's.
+
+    Returns those that this very call changed: whoever takes marks back takes back their own only.
+    """
+    return [link for link in links if SourceIdentifier.objects.filter(link=link, leaving=not leaving).update(leaving=leaving)]
 
 
 def leaving() -> list[uuid.UUID]:

@@ -40,6 +40,8 @@ def test_gone_from_both_and_the_site_is_told(twice: Any, carried: Any, door: Any
     for who, dataset in ((twice.steward, twice.dataset), (twice.second_steward, twice.second)):
         removal = Removal.objects.get(participant__dataset=dataset)
         seen = door(who).get(f"/withdrawals/{removal.pk}")
+        assert len(seen["at"]) == len(seen["certificate"]["withdrawn_at"]) == len("2026-01-01"), "a day, not an instant"
+        assert {len(step["at"]) for step in seen["certificate"]["steps"].values()} == {10}
         assert seen["elsewhere"] == {"datasets": [], "only_here": ""} and twice.second.slug not in json.dumps(seen).replace(dataset.slug, "")
         assert "For the site" not in certificates.page(who, removal)
         page = door(who).raw("get", f"/withdrawals/{removal.pk}/certificate.html")
@@ -74,7 +76,10 @@ def test_a_steward_who_withdraws_ends_both_and_learns_of_one(twice: Any, carried
     carried.work()
     assert state(twice.other) == "withdrawn" and departures.elsewhere(twice.steward, removal)["datasets"] == []
     theirs = Line.objects.filter(dataset=str(twice.second.pk), act="participant.withdraw").get()
-    assert theirs.actor == departures.VAULT and twice.steward.email not in json.dumps(dump({"audit_line"}, twice.other))
+    asked = Line.objects.filter(dataset=str(twice.dataset.pk), act="participant.withdraw").get()
+    assert theirs.actor == asked.actor == departures.VAULT, "nothing tells which was asked for"
+    assert set(Removal.objects.values_list("requested_by", flat=True)) == {departures.VAULT}
+    assert twice.steward.email not in json.dumps(dump({"audit_line"}, twice.other))
 
 
 def test_who_died_between_the_two_is_finished_by_the_tick(twice: Any, monkeypatch: Any) -> None:
@@ -91,6 +96,49 @@ def test_who_died_between_the_two_is_finished_by_the_tick(twice: Any, monkeypatc
     monkeypatch.undo()
     actions.tick()
     assert state(twice.other) == "withdrawn" and not vault.leaving()
+
+
+def test_asked_again_after_a_kill_it_ends_the_rest(twice: Any, monkeypatch: Any) -> None:
+    """A retry is refused, and takes no mark back: it finishes what the first call began."""
+
+    class Killed(BaseException):
+        pass
+
+    def killed() -> int:
+        raise Killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(departures, "leave_everywhere", killed)
+        actions.withdraw(twice.contributor, twice.leaver)
+    with pytest.raises(Conflict, match="already_withdrawn"):
+        actions.withdraw(twice.contributor, twice.leaver)
+    assert (state(twice.leaver), state(twice.other)) == ("withdrawn", "withdrawn") and not vault.leaving()
+
+
+def test_of_two_calls_at_once_the_refused_one_takes_no_mark_back(twice: Any, monkeypatch: Any) -> None:
+    """The first marks, the second comes before it and ends the first participation; the first is refused, and the rest still ends."""
+    leave = departures._leave
+
+    def overtaken(actor: Any, participant: Any, *more: Any) -> Any:
+        monkeypatch.setattr(departures, "_leave", leave)
+        leave(actor, participant, *more)  # the other call, before it goes on to the rest
+        return leave(actor, participant, *more)
+
+    monkeypatch.setattr(departures, "_leave", overtaken)
+    with pytest.raises(Conflict, match="already_withdrawn"):
+        actions.withdraw(twice.contributor, twice.leaver)
+    assert state(twice.other) == "withdrawn" and not vault.leaving()
+
+
+def test_a_withdrawal_that_fails_takes_back_its_own_marks_only(twice: Any, monkeypatch: Any) -> None:
+    def broken(*_: Any) -> None:
+        raise OSError
+
+    vault.mark_leaving([twice.stayer.link])  # somebody else's, under way
+    with monkeypatch.context() as patch, pytest.raises(OSError):
+        patch.setattr(departures, "_leave", broken)
+        actions.withdraw(twice.contributor, twice.leaver)
+    assert vault.leaving() == [twice.stayer.link] and state(twice.other) == "active"
 
 
 def test_a_refused_withdrawal_ends_nobody(twice: Any, carried: Any) -> None:

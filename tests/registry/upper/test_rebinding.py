@@ -112,3 +112,32 @@ def test_who_may_move_what(bound: Any) -> None:
     with pytest.raises(Conflict, match="study_not_recorded"):
         actions.rebind(bound.contributor, waiting, bound.right_visit, "Mixed up.")
     actions.rebind(bound.contributor, bound.study, bound.right_visit, "Mixed up.")
+
+
+@pytest.mark.parametrize("where", ["person", "visit"])
+def test_there_and_back_again_loses_nothing(where: str, bound: Any, carried: Any) -> None:
+    """To another and back: the image is there at last, as a new one with its pictures; both earlier ones stay in the history."""
+    there = bound.right_visit if where == "person" else bound.visit(bound.wrong, "m12", date(2022, 3, 4))
+    for visit in (there, bound.wrong_visit):
+        bound.study.refresh_from_db()
+        actions.rebind(bound.contributor, bound.study, visit, "Mixed up.")
+        carried.work()
+        carried.studies()
+    (new,) = Image.objects.filter(state="proposed")
+    assert new.visit == bound.wrong_visit and new.pk != bound.scan.pk and new.bids_path == bound.scan.bids_path
+    assert Image.objects.filter(state="withdrawn").count() == 2 and new.files.exists()
+    assert store.path(bound.wrong, new.files.get(kind="image").sha256).exists()
+    assert {path.name for path in Path(settings.MYELIN_ZONES["review"]).rglob("*.png")} == {f"{new.pk.hex}-0.png"}
+
+
+def test_an_image_of_a_visit_that_does_not_change_stays(bound: Any, carried: Any) -> None:
+    later, third = bound.visit(bound.wrong, "m12", date(2022, 3, 4)), bound.visit(bound.wrong, "m24", date(2023, 3, 4))
+    named = bound.image(bound.wrong, visit=third, state="proposed", suffix="FLAIR")
+    Image.objects.filter(pk=named.pk).update(study_id=bound.study.pk)
+    actions.rebind(bound.contributor, bound.study, later, "It was the second visit.")
+    assert Image.objects.get(pk=named.pk).state == "proposed" and Image.objects.get(pk=bound.scan.pk).state == "withdrawn"
+    carried.work()
+    carried.studies()
+    bound.study.refresh_from_db()
+    actions.rebind(bound.contributor, bound.study, bound.right_visit, "It was somebody else.")
+    assert Image.objects.get(pk=named.pk).state == "withdrawn", "of another person every image changes"

@@ -11,6 +11,7 @@ import pyrage
 import pytest
 from django.utils import timezone
 
+from registry.access import actions as access
 from registry.access import policy
 from registry.access.models import Entitlement
 from registry.audit.models import Line
@@ -160,6 +161,10 @@ def test_who_does_not_answer_is_reminded_and_then_suspended(told: Any, carried: 
     assert Line.objects.filter(act="notice.overdue").count() == 1
     told_ = door(notice.user).post(f"/notices/{notice.pk}/acknowledge", {"deleted": True, "statement": "Two servers and a backup."}, 200)
     assert told_["statement"] == "Two servers and a backup." and notice.user.email in told_["acknowledged_by"] and told_["kind"] == "recall"
+    # It was suspended for this alone, so it goes on.
+    entitlement = Entitlement.objects.get(pk=told.package.entitlement_id)
+    assert entitlement.alive and entitlement.request.state == "active" and attesting.tick(begun + timedelta(days=32)) == 0
+    assert Line.objects.filter(act="request.resume").get().actor == attesting.SYSTEM
 
 
 def test_who_answered_is_left_alone(told: Any, carried: Any) -> None:
@@ -185,3 +190,74 @@ def test_a_recall_killed_on_its_way_is_begun_again(told: Any, carried: Any) -> N
     assert departures.resume() == 1 and departures.resume() == 0
     carried.work()
     assert Removal.objects.get(pk=removal.pk).state == "done"
+
+
+def test_a_mask_called_back_a_moment_ago_is_in_no_new_release(told: Any, carried: Any) -> None:
+    """Before its run did anything; the image it belongs to is in it."""
+    removal = actions.recall(told.steward, told.right, "mask", "Wrong.", told.mask)
+    second = told.release()
+    assert told.right.bids_path in paths(second) and told.mask not in paths(second) and told.mask in {row["path"] for row in removal.files}
+
+
+def test_a_release_with_something_called_back_is_not_closed(told: Any) -> None:
+    release = freezing.open_release(told.dataset, "test", "")
+    freezing.assemble(release, lambda: None)
+    removal = actions.recall(told.steward, told.right, "mask", "Wrong.", told.mask)
+    release.people.update(epoch=99)
+    for row in release.people.select_related("participant"):  # as if it had been read after the recall touched the person
+        release.people.filter(pk=row.pk).update(epoch=row.participant.epoch)
+    with pytest.raises(freezing.Moved):
+        freezing.close(release)
+    Removal.objects.filter(pk=removal.pk).update(state="done", certificate={})
+    assert freezing.close(release).state == "frozen"
+
+
+def test_who_leaves_after_a_recall_leaves_nothing_of_it(told: Any, carried: Any) -> None:
+    removal = recalled(told, carried, told.wrong)
+    assert removal.files and removal.reason
+    other = actions.recall(told.steward, told.two.visits.get().images.get(), "face", "Seen.")
+    actions.withdraw(told.contributor, told.one)
+    carried.work()
+    removal.refresh_from_db()
+    assert (removal.files, removal.reason) == ([], "") and Removal.objects.get(pk=other.pk).files
+
+
+def test_what_a_steward_suspended_goes_on_only_by_a_steward_and_not_without_an_answer(told: Any, carried: Any) -> None:
+    recalled(told, carried, told.wrong)
+    notice, month = Notice.objects.get(), timezone.now() + timedelta(days=30, minutes=5)
+    request = told.package.entitlement.request
+    access.suspend_request(told.steward, request, "Asked about something else.")
+    attesting.tick(month)
+    assert Notice.objects.get().suspended_at
+    access.resume_request(told.steward, request)
+    attesting.tick(month + timedelta(minutes=1))
+    request.refresh_from_db()
+    assert (request.state, request.reason) == ("suspended", attesting.WHY), "given back without an answer"
+    actions.acknowledge(notice.user, notice)
+    request.refresh_from_db()
+    assert request.state == "active"
+    access.suspend_request(told.steward, request, "Asked about something else.")
+    attesting.let_go_on(notice)
+    request.refresh_from_db()
+    assert request.state == "suspended", "not for a notice"
+
+
+def test_of_two_overdue_notices_the_last_answer_lets_it_go_on(told: Any, carried: Any) -> None:
+    recalled(told, carried, told.wrong)
+    first = Notice.objects.get()
+    other = Removal.objects.create(kind="recall", participant=told.two, label=told.two.label, image_id=told.wrong.pk, cause="face", requested_by="x")
+    second = Notice.objects.create(user=first.user, removal=other, package=first.package, label="b", text="b")
+    attesting.tick(timezone.now() + timedelta(days=30, minutes=5))
+    actions.acknowledge(first.user, first)
+    assert Entitlement.objects.get(pk=told.package.entitlement_id).request.state == "suspended"
+    actions.acknowledge(first.user, second)
+    assert Entitlement.objects.get(pk=told.package.entitlement_id).request.state == "active"
+
+
+def test_who_answers_while_the_tick_looks_is_left_alone(told: Any, carried: Any) -> None:
+    recalled(told, carried, told.wrong)
+    notice = Notice.objects.get()
+    actions.acknowledge(notice.user, notice)
+    assert attesting._remind([notice.pk], 30, timezone.now()) == 0 and not Mail.objects.filter(subject__contains="Please say").exists()
+    Notice.objects.update(acknowledged_at=None)
+    assert attesting._remind([notice.pk], 30, timezone.now()) == 1

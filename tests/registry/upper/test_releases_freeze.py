@@ -340,3 +340,45 @@ def test_a_validation_that_died_is_asked_for_again(house: Any, carried: Any, mon
     assert release.state == "validated"
     with pytest.raises(Conflict, match="release_not_frozen"):
         actions.validate(house.steward, release)
+
+
+def test_a_tree_under_the_validator_is_swept_by_nobody(house: Any, carried: Any, monkeypatch: Any) -> None:
+    house.image(house.person())
+    release = pending(house, carried)
+    seen, asked = [], freezing.check.validate
+
+    def swept(root: Path) -> Any:
+        actions._sweep_temporary()
+        seen.append(root)
+        return asked(root)
+
+    monkeypatch.setattr(freezing.check, "validate", swept)
+    carried.work()
+    release.refresh_from_db()
+    assert release.state == "validated" and len(seen) == 1, "the first attempt found its tree whole"
+    seen[0].mkdir()
+    actions._sweep_temporary()
+    assert not seen[0].exists(), "left behind by a run that was killed"
+
+
+@pytest.mark.parametrize("taken", ["file", "tombstone"])
+def test_what_was_taken_away_under_the_validator_is_examined_again(taken: str, house: Any, carried: Any, monkeypatch: Any) -> None:
+    image = house.image(house.person())
+    release = pending(house, carried)
+    whole = freezing.examine(release, lambda: None)
+    assert whole["errors"] == 0
+    asked = freezing.check.validate
+
+    def disturbed(root: Path) -> Any:
+        report = asked(root)
+        if taken == "file":
+            (root / image.bids_path).unlink()
+        else:
+            release.files.filter(path=image.bids_path).update(tombstone=True)
+        return report
+
+    with monkeypatch.context() as patch, pytest.raises(freezing.Moved):
+        patch.setattr(freezing.check, "validate", disturbed)
+        freezing.examine(release, lambda: None)
+    release.refresh_from_db()
+    assert release.state == "frozen"

@@ -190,7 +190,10 @@ def test_somebody_who_left_is_not_taken_in_again_by_their_scans(house: Any, carr
     intake.receive_file(house.contributor, upload, 1, "", io.BytesIO(b"x"), 1, hashlib.sha256(b"x").hexdigest())
     intake.complete_upload(house.contributor, upload, 1, 1)
     carried.sort(str(upload.pk), [("LEAVES-125", date(2021, 3, 4))])
-    assert upload.studies.get().code == "participant_withdrawn" and not Run.objects.filter(kind="study").exists()
+    study = upload.studies.get()
+    assert study.code == "participant_withdrawn" and not Run.objects.filter(kind="study").exists()
+    assert (study.participant_code, study.day_code, study.study_code) == ("", "", f"gone-{study.pk.hex}")
+    assert study.files.get().sha256 == "", "a hash would tell whose it is"
 
 
 def test_the_last_one_leaves_without_a_new_release(house: Any, carried: Any) -> None:
@@ -220,3 +223,107 @@ def test_garbage_is_what_no_row_names(told: Any) -> None:
     assert actions.sweep_store() == 0  # younger than a day: it may be on its way
     assert actions.sweep_store(older_than_s=-1) == 1 and store.held(told.stayer) == keep
     assert Package.objects.count() == 2
+
+
+def test_a_gate_that_leaves_nobody_stops_no_erasure(told: Any, carried: Any) -> None:
+    """Whom the next release would be without is no fault of who leaves: it failed, and a steward sees why."""
+    Image.objects.filter(visit__participant=told.stayer).update(provenance={})
+    withdrawal = gone(told, carried)
+    assert withdrawal.state == "done" and withdrawal.steps["released"]["refused"] == "nothing_to_release" and not store.folder(told.leaver).exists()
+    second = Release.objects.get(number=2)
+    assert (second.state, second.account["refused"]) == ("failed", "nothing_to_release")
+    assert Line.objects.filter(act="release.failed", object=f"release:{second.pk}").count() == 1
+
+
+def test_damaged_facts_of_somebody_else_stop_no_erasure(told: Any, carried: Any) -> None:
+    clinical.record(told.contributor, [clinical.Row(told.stayer.visits.get(), "edss", {"edss_total": 2.0})])
+    held = told.first.people.get(participant=told.stayer)
+    facts = store.path(told.stayer, held.facts_sha256)
+    facts.chmod(0o600)
+    facts.write_bytes(b"rot")
+    withdrawal = gone(told, carried)
+    assert withdrawal.state == "done" and withdrawal.steps["released"] == {**withdrawal.steps["released"], "release": None, "refused": "store_damaged"}
+    assert not store.folder(told.leaver).exists() and Release.objects.get(number=2).state == "failed"
+
+
+def two_studies(house: Any, carried: Any) -> Any:
+    """An upload of a file of somebody who takes part, and of one that nobody knows yet."""
+    import io
+    from datetime import date
+
+    house.leaver = house.person(patient_id="LEAVES-126")
+    house.visit(house.leaver)
+    upload = intake.begin_upload(house.contributor, house.dataset, house.site)
+    for n, body in enumerate((b"theirs", b"another's"), 1):
+        intake.receive_file(house.contributor, upload, n, "", io.BytesIO(body), len(body), hashlib.sha256(body).hexdigest())
+    intake.complete_upload(house.contributor, upload, 2, 15)
+    carried.sort(str(upload.pk), [("LEAVES-126", date(2021, 3, 4)), ("UNKNOWN-1", date(2021, 3, 4))])
+    house.theirs, house.others = upload.studies.get(code=""), upload.studies.get(code="unknown_participant")
+    return upload
+
+
+@pytest.mark.parametrize("bound", [True, False])
+@pytest.mark.parametrize("archive", [True, False])
+def test_originals_inside_an_archive_go_with_all_of_it(archive: bool, bound: bool, house: Any, carried: Any) -> None:
+    """Files with places of their own go alone, and the others go on waiting: the twin. `bound`: or only their code tells whose they are."""
+    upload = two_studies(house, carried)
+    if not bound:
+        type(house.theirs).objects.filter(pk=house.theirs.pk).update(participant=None, visit=None, state="waiting", code="no_consent")
+    if archive:  # as a member is written down: no number, no place; the bytes are those of the archive
+        house.theirs.files.update(place="", number=None)
+    gone(house, carried)
+    study, other = fresh(house.theirs), fresh(house.others)
+    assert (study.state, study.code, study.participant_code, study.files.get().sha256) == ("refused", "participant_withdrawn", "", "")
+    kept = b"".join(path.read_bytes() for path in Path(settings.MYELIN_ZONES["quarantine"]).rglob("*") if path.is_file())
+    if archive:
+        assert kept == b"" and fresh(upload).wiped_at and (other.state, other.code) == ("refused", "retention_over")
+        assert Mail.objects.filter(to=house.contributor.email, body__contains=f"/uploads/{upload.pk}").exists()
+    else:
+        assert kept == b"another's" and (other.state, other.code) == ("waiting", "unknown_participant")
+
+
+def test_an_archive_with_scans_of_who_left_before_goes_at_the_next_tick(house: Any, carried: Any) -> None:
+    upload = two_studies(house, carried)
+    house.theirs.files.update(place="", number=None)
+    type(house.theirs).objects.filter(pk=house.theirs.pk).update(state="refused", code="participant_withdrawn")
+    intake.tick()
+    assert fresh(upload).wiped_at and fresh(house.others).code == "retention_over"
+
+
+def test_pictures_of_who_left_meanwhile_do_not_come_back(house: Any, carried: Any, monkeypatch: Any) -> None:
+    from registry.intake import carrying
+
+    two_studies(house, carried)
+    keep, review = carrying.quarantine.keep_review, Path(settings.MYELIN_ZONES["review"])
+
+    def late(*what: Any) -> None:
+        actions.withdraw(house.contributor, house.leaver)
+        keep(*what)
+
+    monkeypatch.setattr(carrying.quarantine, "keep_review", late)
+    carried.studies()
+    assert list(review.rglob("*.png")) == [] and not Image.objects.exists()
+
+
+def test_the_tick_destroys_pictures_of_who_left(house: Any, carried: Any) -> None:
+    two_studies(house, carried)
+    carried.studies()
+    review = Path(settings.MYELIN_ZONES["review"])
+    actions.tick()
+    assert len(list(review.rglob("*.png"))) == 1, "of somebody who takes part"
+    gone(house, carried)
+    (review / house.theirs.pk.hex).mkdir()
+    (review / house.theirs.pk.hex / "a-0.png").write_bytes(b"a face")
+    actions.tick()
+    assert list(review.rglob("*.png")) == []
+
+
+def test_a_sites_own_download_says_nothing_of_who_left(house: Any, carried: Any) -> None:
+    from registry.releases import own
+
+    two_studies(house, carried)
+    before = b"".join(own.download(house.contributor, house.dataset, house.site))
+    assert fresh(house.theirs).study_code.encode() in before
+    gone(house, carried)
+    after = b"".join(own.download(house.contributor, house.dataset, house.site))
+    assert fresh(house.others).study_code.encode() in after and b"participant_withdrawn" not in after

@@ -12,6 +12,7 @@ from typing import Any
 import pyrage
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import transaction
 from django.utils import timezone
 
 from registry.access import actions as access
@@ -23,7 +24,7 @@ from registry.audit.models import Head, Line
 from registry.consent import actions as consent
 from registry.imaging import store
 from registry.releases import actions, packing, sealing
-from registry.releases.models import Package
+from registry.releases.models import Package, Release
 from registry.rules import Conflict, Denied
 from registry.runs import ledger, runner
 from registry.runs.models import Run
@@ -331,3 +332,26 @@ def test_a_recipient_who_moves_to_where_a_consent_does_not_reach_is_given_nothin
             User.objects.filter(pk=mover.pk).update(country=country)
             why = packing.gone(package.pk)
             assert (why[0] if why else None) == code and policy.still(package.entitlement_id, [person.pk]) == (code is None)
+
+
+@pytest.mark.parametrize("state", ["invalid", "failed"])
+def test_a_release_that_was_refused_is_given_to_nobody(state: str, released: Any, right: Entitlement, carried: Any) -> None:
+    """Neither what is ready of it, nor what was being made; the same package may be had while the release is validated."""
+    package = built(right, carried)
+    assert packing.gone(package.pk) is None
+    Release.objects.filter(pk=package.release_id).update(state=state)
+    assert (packing.gone(package.pk) or ("",))[0] == "release_invalid"
+    Release.objects.filter(pk=package.release_id).update(state="validated")
+    assert packing.gone(package.pk) is None
+
+
+def test_a_release_refused_while_its_package_was_made(released: Any, right: Entitlement) -> None:
+    package = actions.build_package(right.user, right)
+    run = Run.objects.get(pk=package.run_id)
+    made = actions.work_package(run, lambda: None)
+    Release.objects.filter(pk=package.release_id).update(state="invalid")
+    with pytest.raises(Denied, match="release_not_validated"), transaction.atomic():
+        actions.record_package(run, made)
+    Release.objects.filter(pk=package.release_id).update(state="validated")
+    with transaction.atomic():
+        assert actions.record_package(run, made)["state"] == "ready"
