@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -129,13 +130,18 @@ def _carried(request: Request, actor: User) -> dict[str, Any]:
 # --- the decision ----------------------------------------------------------------------------------------------------------------------------------------
 
 
-def approve_request(actor: User, request: Request, *, settle: Iterable[UUID] = (), leave_out: Iterable[UUID] = (), reason: str = "") -> Request:
+def approve_request(
+    actor: User, request: Request, *, settle: Iterable[UUID] = (), leave_out: Iterable[UUID] = (), reason: str = "", read: datetime | None = None
+) -> Request:
     """Grants a request, in whole or in part: every participant whom the rule permits now, those of `settle` where it leaves the question to a human,
-    and none of `leave_out`. Raises Denied, Invalid when nobody would be left, Conflict.
+    and none of `leave_out`. `read`: when the request that was read had been handed in. Raises Denied, Invalid when nobody would be left, Conflict (also where
+    it was handed in anew since it was read).
     """
     settled, out = set(settle), set(leave_out)
     with transaction.atomic():
         held = holding.held(actor, request, "approve")
+        if read is not None and read != held.submitted_at:
+            raise Conflict("request_changed", "This request was handed in anew since it was read.", "Read it as it is now, then decide.")
         carried = _carried(held, actor)
         rows, answers = judged(held)
         for row in rows:
@@ -163,14 +169,15 @@ def approve_requests(actor: User, requests: Sequence[Request], reason: str = "")
     if len({request.dataset_id for request in requests}) != 1:
         raise Invalid("one_dataset", "Requests of one dataset are approved together.", "Name requests of one dataset.")
     with transaction.atomic(), audit.last():
-        teams = set[UUID]().union(*(holding.team_of(request) for request in requests))
-        pairs.take(actor, requests[0].dataset, "bulk_approval", bulk(requests), teams)
+        rows = [holding.held(actor, request, "approve") for request in sorted(requests, key=lambda one: str(one.pk))]  # locked in one order
+        teams = set[UUID]().union(*(holding.team_of(request) for request in rows))
+        pairs.take(actor, rows[0].dataset, "bulk_approval", bulk(rows), teams)
         return [approve_request(actor, request, reason=reason) for request in requests]
 
 
 def bulk(requests: Iterable[Request]) -> str:
-    """These requests, and no other, as the object of a proposal."""
-    return "requests:" + hashlib.sha256(" ".join(sorted(str(request.pk) for request in requests)).encode()).hexdigest()
+    """These requests with what they ask for now, and no other, as the object of a proposal."""
+    return "requests:" + hashlib.sha256(" ".join(sorted(f"{request.pk} {holding.asked(request)}" for request in requests)).encode()).hexdigest()
 
 
 def return_request(actor: User, request: Request, reason: str) -> Request:

@@ -5,14 +5,22 @@ Every act on a request begins with `held` and changes its state by `move` alone,
 
 from __future__ import annotations
 
+import hashlib
+import json
 from typing import Any
 from uuid import UUID
 
-from registry.access import machine
+from registry.access import machine, policy
 from registry.access.models import Request
 from registry.accounts import queries as accounts
 from registry.accounts.models import User
 from registry.rules import Invalid
+
+# What a request asks for, beside its team and cohort.
+SAID = (
+    "dataset_id", "requester_id", "view_id", "title", "abstract", "purpose", "diseases", "methods", "country", "team_countries", "promises", "submitted_at",
+    *policy.FLAGS,
+)  # fmt: skip
 
 
 def roles_of(actor: User | str | None, request: Request) -> frozenset[str]:
@@ -39,6 +47,15 @@ def held(actor: User | str | None, request: Request, command: str) -> Request:
     row = Request.objects.select_for_update(of=("self",)).select_related("dataset", "requester", "view").get(pk=request.pk)
     machine.require(command, row.state, roles_of(actor, row))
     return row
+
+
+def asked(request: Request) -> str:
+    """A digest of what a request asks for, as it was handed in: its purpose, its team, its cohort and when. Another question has another digest."""
+    told = {name: str(getattr(request, name)) for name in SAID}
+    team = request.members.filter(dropped_at=None).values_list("user_id", "country")
+    told["team"] = json.dumps(sorted(f"{user} {country}" for user, country in team))
+    told["cohort"] = json.dumps(sorted(str(pk) for pk in request.requested.values_list("participant_id", flat=True)))
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
 def move(request: Request, command: str, to: str = "", **fields: Any) -> None:

@@ -104,7 +104,7 @@ class DecideDoor(RequestDoorBase):
         if given["verdict"] in ("reject", "return"):
             (access.reject_request if given["verdict"] == "reject" else access.return_request)(self.asker, held, given["reason"])
         else:
-            access.approve_request(self.asker, held, settle=given["settle"], leave_out=given["leave_out"], reason=given["reason"])
+            access.approve_request(self.asker, held, settle=given["settle"], leave_out=given["leave_out"], reason=given["reason"], read=given["submitted_at"])
         return self.answer(pk)
 
 

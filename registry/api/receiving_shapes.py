@@ -106,6 +106,7 @@ class Decide(Strict):
     reason = s.CharField(max_length=5000, allow_blank=True, default="")
     leave_out = s.ListField(child=s.UUIDField(), default=list, max_length=100_000)
     settle = s.ListField(child=s.UUIDField(), default=list, max_length=100_000)
+    submitted_at = s.DateTimeField(required=False, default=None, help_text="of the request that was read; 409 where it was handed in anew since")
 
 
 class AgreementShape(Shape):

@@ -129,6 +129,29 @@ def test_a_restricted_one_needs_a_second_person(scene: Any) -> None:
     actions.approve_request(scene.steward, request)
 
 
+@pytest.mark.parametrize("changed", [False, True])
+def test_two_people_agree_to_what_was_asked_and_to_nothing_else(scene: Any, changed: bool) -> None:
+    actions.set_level("system:test", scene.dataset, "restricted")
+    request, second = scene.world.request(scene.dataset), scene.world.steward(scene.dataset)
+    first_read = request.submitted_at
+    pairs.second(second, pairs.propose(scene.steward, scene.dataset, "restricted_approval", request, "Sound."))
+    bulk = deciding.bulk([request])
+    pairs.second(second, pairs.propose(scene.steward, scene.dataset, "bulk_approval", bulk, "Sound."))
+    if not changed:
+        assert deciding.bulk([request]) == bulk
+        assert actions.approve_request(scene.steward, request, read=first_read).state == "approved_pending_signatures"
+        return
+    actions.return_request(scene.steward, request, "Which method?")
+    actions.change_request(request.requester, request, commercial=True, non_profit=False)
+    actions.name_member(request.requester, request, scene.world.user("other"))
+    actions.submit_request(request.requester, request)
+    for act in (lambda: actions.approve_request(scene.steward, request), lambda: actions.approve_requests(scene.steward, [request])):
+        with pytest.raises(Conflict, match="needs_two_people"):
+            act()
+    with pytest.raises(Conflict, match="request_changed"):
+        actions.approve_request(scene.steward, request, read=first_read)
+
+
 def test_several_are_approved_at_once_by_two_people(scene: Any) -> None:
     requests = [scene.world.request(scene.dataset) for _ in range(2)]
     other = scene.world.request(scene.dataset)
