@@ -43,14 +43,13 @@ def draft_request(actor: User, dataset: Dataset, view: View | None = None, **fie
 
 def _offered(request: Request) -> None:
     """Whether what is asked for is given to anybody. Raises Denied, Invalid."""
-    if request.level == Level.CLOSED:
-        raise Denied("dataset_closed", "This dataset is closed: it is given to nobody.")
+    holding.not_closed(request)
     view = request.view
     if view is None:
         return
     if view.dataset_id != request.dataset_id or view.ended_at is not None:
         raise Invalid("unknown_view", "This is no view of this dataset.", "Look at the dataset's views.")
-    if view.level == Level.REMOTE_ONLY:
+    if request.level == Level.REMOTE_ONLY:
         raise Denied("remote_only", "These data can be counted here, and are not packaged: they may not leave the registry.")
 
 

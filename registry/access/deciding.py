@@ -107,9 +107,9 @@ def _institutions(request: Request) -> set[str]:
     return {_institution(user) for user in holding.people_of(request)} - {""}
 
 
-def counted(request: Request) -> tuple[int, int]:
-    """Yes and no votes that count now: since it was handed in, of living voters outside the team and its institutions."""
-    team, theirs = holding.team_of(request), _institutions(request)
+def counted(request: Request, without: User | None = None) -> tuple[int, int]:
+    """Yes and no votes that count now: since it was handed in, of living voters outside the team and its institutions, and of another than `without`."""
+    team, theirs = holding.team_of(request) | ({without.pk} if without is not None else set()), _institutions(request)
     may = {user.pk for user in account_queries.voters(request.dataset) if user.pk not in team and _institution(user) not in theirs}
     votes = list(Vote.objects.filter(request=request, at__gte=request.submitted_at, user__in=may).values_list("yes", flat=True))
     return votes.count(True), votes.count(False)
@@ -117,12 +117,17 @@ def counted(request: Request) -> tuple[int, int]:
 
 def _carried(request: Request, actor: User) -> dict[str, Any]:
     """What the level and the dataset ask for beside one steward: votes, or a second person. Raises Conflict."""
+    strict = rules.strictness(request.level) >= rules.strictness(Level.RESTRICTED)
     if request.dataset.quorum:
         yes, no = counted(request)
         if yes < request.dataset.quorum or yes <= no:
             raise Conflict("quorum_missing", "The votes do not carry this request.", f"It needs {request.dataset.quorum} yes votes, and more than no.")
+        if strict and not counted(request, actor)[0]:
+            raise Conflict(
+                "needs_two_people", "At this level another than who approves must have said yes.", "Ask another voter."
+            )
         return {"yes": yes, "no": no}
-    if request.level == Level.RESTRICTED:
+    if strict:
         return {"pair": str(pairs.take(actor, request.dataset, "restricted_approval", request, holding.team_of(request)).pk)}
     return {}
 
@@ -140,6 +145,7 @@ def approve_request(
     settled, out = set(settle), set(leave_out)
     with transaction.atomic():
         held = holding.held(actor, request, "approve")
+        holding.not_closed(held)
         if read is not None and read != held.submitted_at:
             raise Conflict("request_changed", "This request was handed in anew since it was read.", "Read it as it is now, then decide.")
         carried = _carried(held, actor)

@@ -13,8 +13,8 @@ from uuid import UUID
 from registry.access import machine, policy
 from registry.access.models import Request
 from registry.accounts import queries as accounts
-from registry.accounts.models import User
-from registry.rules import Invalid
+from registry.accounts.models import Level, User
+from registry.rules import Denied, Invalid
 
 # What a request asks for, beside its team and cohort.
 SAID = (
@@ -63,6 +63,12 @@ def move(request: Request, command: str, to: str = "", **fields: Any) -> None:
     for name, value in {**fields, "state": machine.after(command, request.state, to)}.items():
         setattr(request, name, value)
     request.save(update_fields=[*fields, "state"])
+
+
+def not_closed(request: Request) -> None:
+    """Raises Denied where what is asked for is given to nobody now."""
+    if request.level == Level.CLOSED:
+        raise Denied("dataset_closed", "This dataset is closed: it is given to nobody.")
 
 
 def reason(text: str, what: str) -> str:

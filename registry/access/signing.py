@@ -28,6 +28,7 @@ def sign_agreement(actor: User, request: Request, version: int) -> Entitlement |
     """
     with transaction.atomic():
         held = holding.held(actor, request, "sign")
+        holding.not_closed(held)
         agreement = accounts.current_agreement(held.dataset)
         if agreement is None or agreement.version != version:
             raise Conflict("agreement_changed", "This is not the present version of the agreement.", "Read and sign the present version.")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from registry.access import actions, deciding, pairs, policy
+from registry.access import actions, deciding, filekinds, pairs, policy
 from registry.access.models import Entitlement, Member, Request
 from registry.rules import Conflict, Denied, Invalid
 from registry.runs.models import Mail
@@ -171,6 +171,66 @@ def test_what_is_remote_only_is_seen_and_never_packaged(scene: Any) -> None:
     view = actions.open_view("system:test", scene.dataset, "far", "Far", ["image"], "remote_only")
     with pytest.raises(Denied, match="remote_only"):
         drafted(scene, view=view)
+
+
+def test_a_view_is_never_laxer_than_its_dataset(scene: Any) -> None:
+    view = actions.open_view(scene.steward, scene.dataset, "easy", "Easy", ["image"], "open")
+    assert scene.world.request(scene.dataset, view=view).state == "in_review"
+    actions.set_level("system:test", scene.dataset, "open")
+    assert scene.world.request(scene.dataset, view=view).state == "active"
+
+
+def test_what_a_stricter_view_holds_back_is_not_in_a_request_without_a_view(scene: Any) -> None:
+    actions.set_level("system:test", scene.dataset, "registered")
+    bare = scene.world.request(scene.dataset)
+    right = actions.sign_agreement(bare.requester, bare, 1)
+    assert policy.ask(right.user, "see", scene.wide).permitted and "image" in policy.kinds(bare)
+    view = actions.open_view(scene.steward, scene.dataset, "full", "Full", ["image"], "controlled")
+    assert policy.kinds(bare) == filekinds.USUAL - {"image"} and downloadable(right.user)
+    assert policy.ask(right.user, "see", scene.wide).reasons[0].code == "view_only_packaged"
+    assert not policy.limit(right.user, "see", Participant.objects.all(), "pk").exists()
+    named = scene.world.request(scene.dataset, view=view)
+    assert named.state == "in_review" and policy.kinds(named) == {"image"}
+
+
+@pytest.mark.parametrize("level", ["remote_only", "restricted"])
+def test_what_was_granted_to_be_looked_at_is_no_download_at_a_laxer_level(scene: Any, level: str) -> None:
+    actions.set_level("system:test", scene.dataset, level)
+    right = scene.world.entitled(scene.dataset, scene.steward)
+    actions.set_level("system:test", scene.dataset, "controlled")
+    given = set() if level == "remote_only" else {scene.wide, scene.danish}
+    assert downloadable(right.user) == given and policy.ask(right.user, "see", scene.wide).permitted
+    assert policy.ask(right.user, "download", scene.wide).permitted == bool(given) == (policy.shut(right) is None)
+
+
+def test_what_is_closed_is_neither_approved_nor_signed(scene: Any) -> None:
+    waiting, granted = scene.world.request(scene.dataset), scene.world.request(scene.dataset)
+    actions.approve_request(scene.steward, granted)
+    actions.set_level("system:test", scene.dataset, "closed")
+    for act in (lambda: actions.approve_request(scene.steward, waiting), lambda: actions.sign_agreement(granted.requester, granted, 1)):
+        with pytest.raises(Denied, match="dataset_closed"):
+            act()
+    actions.set_level("system:test", scene.dataset, "controlled")
+    actions.approve_request(scene.steward, waiting)
+    assert actions.sign_agreement(granted.requester, granted, 1)
+
+
+@pytest.mark.parametrize("level", ["restricted", "remote_only", "controlled"])
+def test_who_approves_is_not_the_second_person_by_their_own_vote(scene: Any, level: str) -> None:
+    actions.set_level("system:test", scene.dataset, level)
+    actions.agree_votes("system:test", scene.dataset, 1)
+    scene.steward.institution = "Elsewhere"
+    scene.steward.save()
+    request = scene.world.request(scene.dataset)
+    actions.vote(scene.steward, request, True)
+    if level != "controlled":
+        with pytest.raises(Conflict, match="needs_two_people"):
+            actions.approve_request(scene.steward, request)
+        second = scene.world.steward(scene.dataset)
+        second.institution = "Elsewhere"
+        second.save()
+        actions.vote(second, request, True)
+    assert actions.approve_request(scene.steward, request).state == "approved_pending_signatures"
 
 
 def test_a_material_agreement_is_signed_again(scene: Any) -> None:

@@ -172,6 +172,7 @@ def test_views_and_levels_are_set_by_those_who_may(desk: Any) -> None:
     desk.steward.post(f"/datasets/{slug}/views", {**view, "name": "eyes", "kinds": ["orbit"]}, 400, "kind_needs_restricted")
     assert desk.requester.get(f"/datasets/{slug}/views")["results"] == [made]
     # At the level registered the rule alone decides: nobody stands between, but the agreement is signed.
+    desk.administrator.post(f"/datasets/{slug}/level", {"level": "registered"}, 200)
     request = drafted(desk, view="masks")
     assert desk.requester.post(f"/requests/{request}/submit", {}, 200)["state"] == "approved_pending_signatures"
     refused(desk.requester, f"/views/{made['id']}", None, 403, "no_role", method="delete")
