@@ -223,6 +223,7 @@ DATASET_ACTIONS: Mapping[str, frozenset[str]] = {
     "read_audit": frozenset({"steward", "auditor"}),
     "give_roles": frozenset({"steward"}),
 }
+GIVEN_BY_STEWARDS = frozenset({"researcher", "auditor"})  # roles; the others are given by who runs the registry
 ADMIN_ACTIONS = frozenset({"open_dataset", "open_site", "open_account", "give_roles", "read_operations"})
 
 

@@ -123,9 +123,7 @@ def _carried(request: Request, actor: User) -> dict[str, Any]:
         if yes < request.dataset.quorum or yes <= no:
             raise Conflict("quorum_missing", "The votes do not carry this request.", f"It needs {request.dataset.quorum} yes votes, and more than no.")
         if strict and not counted(request, actor)[0]:
-            raise Conflict(
-                "needs_two_people", "At this level another than who approves must have said yes.", "Ask another voter."
-            )
+            raise Conflict("needs_two_people", "At this level another than who approves must have said yes.", "Ask another voter.")
         return {"yes": yes, "no": no}
     if strict:
         return {"pair": str(pairs.take(actor, request.dataset, "restricted_approval", request, holding.team_of(request)).pk)}

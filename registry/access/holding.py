@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
@@ -14,7 +15,7 @@ from registry.access import machine, policy
 from registry.access.models import Request
 from registry.accounts import queries as accounts
 from registry.accounts.models import Level, User
-from registry.rules import Denied, Invalid
+from registry.rules import Conflict, Denied, Invalid
 
 # What a request asks for, beside its team and cohort.
 SAID = (
@@ -81,3 +82,12 @@ def reason(text: str, what: str) -> str:
 def people_of(request: Request) -> list[User]:
     """The accounts of the whole team."""
     return list(User.objects.filter(pk__in=team_of(request)))
+
+
+def quietly(act: Callable[[str, Request], object], actor: str, request: Request) -> bool:
+    """Whether the act was done; somebody else may have been faster."""
+    try:
+        act(actor, request)
+    except Conflict:
+        return False
+    return True

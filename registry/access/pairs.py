@@ -24,10 +24,8 @@ from registry.rules import Conflict, Denied, Invalid
 # What needs two people, and what each of them must be allowed to do in the dataset (`rules.DATASET_ACTIONS`).
 ACTS: Mapping[str, str] = {
     "release_below_k": "freeze",
-    "key_export": "decide",
     "bulk_approval": "decide",
     "restricted_approval": "decide",
-    "deletion": "decide",
     "orbit_release": "decide",
 }
 LASTS = timedelta(days=14)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from importlib import import_module
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from django.apps import apps
 from django.utils import timezone
 
-from registry.access import actions, deciding, filekinds, pairs, policy
+from registry.access import actions, asking, deciding, filekinds, pairs, policy
 from registry.access.models import Entitlement, Member, Request
+from registry.accounts.models import Dataset
 from registry.rules import Conflict, Denied, Invalid
 from registry.runs.models import Mail
 from registry.subjects.models import Participant
@@ -271,11 +274,14 @@ def test_a_renewal_lengthens_the_time_and_asks_the_rule_for_all_of_it(scene: Any
     Entitlement.objects.update(ends=timezone.now() + timedelta(days=20))
     actions.expire()
     with pytest.raises(Conflict, match="report_missing"):
-        actions.renew_request(scene.steward, right.request)
-    actions.report(right.user, right.request, "We counted lesions.", "One paper.", months=6)
+        actions.renew_request(scene.steward, right.request, right.pk)
+    old = actions.report(right.user, right.request, "Little.", months=60)
+    told = actions.report(right.user, right.request, "We counted lesions.", "One paper.", months=6)
     with pytest.raises(Denied, match="no_role"):
-        actions.renew_request(right.user, right.request)
-    request = actions.renew_request(scene.steward, right.request)
+        actions.renew_request(right.user, right.request, told.pk)
+    with pytest.raises(Conflict, match="report_changed"):
+        actions.renew_request(scene.steward, right.request, old.pk)
+    request = actions.renew_request(scene.steward, right.request, told.pk)
     right.refresh_from_db()
     assert request.state == "active" and request.months == 18 and right.ends > timezone.now() + timedelta(days=200)
     assert downloadable(right.user) == {scene.wide, scene.danish}
@@ -288,3 +294,63 @@ def test_screening_that_was_interrupted_is_taken_up_by_the_tick(scene: Any) -> N
         assert actions.expire()["screened"] == 1
         request.refresh_from_db()
         assert request.state == "in_review"
+
+
+def test_a_renewal_revives_nobody_past_a_material_agreement(scene: Any) -> None:
+    right = scene.world.entitled(scene.dataset, scene.steward)
+    Entitlement.objects.update(ends=timezone.now() + timedelta(days=20))
+    actions.expire()
+    Entitlement.objects.update(starts=timezone.now() - timedelta(days=9), ends=timezone.now() - timedelta(hours=1))
+    actions.publish_agreement(scene.steward, scene.dataset, "Stricter.", material=True, grace_days=7)
+    told = actions.report(right.user, right.request, "We counted lesions.", months=6)
+    actions.renew_request(scene.steward, right.request, told.pk)
+    assert downloadable(right.user) == set()
+    actions.sign_agreement(right.user, right.request, 2)
+    assert downloadable(right.user) == {scene.wide, scene.danish}
+
+
+def test_a_lost_race_is_no_refusal_for_who_hands_in(scene: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    lost = Conflict("request_state", "Somebody was faster.")
+
+    def faster(*_: Any) -> Any:
+        raise lost
+
+    with monkeypatch.context() as patched:
+        patched.setattr(asking, "screen_request", faster)
+        request = scene.world.request(scene.dataset)
+        assert request.state == "submitted" and actions.expire()["screened"] == 0
+    assert actions.expire()["screened"] == 1
+
+
+def test_what_is_suspended_comes_to_its_end_and_can_be_closed(scene: Any) -> None:
+    over, closed = (scene.world.entitled(scene.dataset, scene.steward) for _ in range(2))
+    for right in (over, closed):
+        actions.suspend_request(scene.steward, right.request, "A doubt.")
+    assert actions.close_request(closed.user, closed.request).state == "closing"
+    assert actions.expire()["expired"] == 0
+    Entitlement.objects.update(starts=timezone.now() - timedelta(days=9), ends=timezone.now() - timedelta(hours=1))
+    assert actions.expire()["expired"] == 1
+
+
+def test_a_request_of_whom_nobody_is_left_is_over(scene: Any) -> None:
+    draft = drafted(scene)
+    others = [actions.name_member(draft.requester, draft, scene.world.user("member")) for _ in range(2)]
+    request = actions.submit_request(draft.requester, draft)
+    actions.approve_request(scene.steward, request)
+    for member in others:
+        actions.set_recipient_key(member.user, request, KEY)
+        actions.sign_agreement(member.user, request, 1)
+    right = actions.sign_agreement(request.requester, request, 1)
+    actions.revoke_entitlement(scene.steward, right, "Misuse.")
+    assert actions.drop_member(request.requester, others[0]).state == "active"
+    assert actions.drop_member(request.requester, others[1]).state == "closing"
+
+
+@pytest.mark.parametrize(("level", "then"), [("closed", "controlled"), ("restricted", "restricted")])
+def test_what_was_granted_in_the_old_life_was_not_granted_at_closed(scene: Any, level: str, then: str) -> None:
+    right = scene.world.entitled(scene.dataset, scene.steward)
+    Request.objects.update(state="closed", attested_at=timezone.now(), decided_level="")
+    Dataset.objects.filter(pk=scene.dataset.pk).update(purpose_level=level)
+    import_module("registry.access.migrations.0005_states_of_old").onward(apps, None)
+    right.request.refresh_from_db()
+    assert (right.request.decided_level, right.request.state) == (then, "closing")

@@ -99,8 +99,8 @@ def test_a_team_each_gives_a_key_and_signs(desk: Any) -> None:
     desk.member.post(f"/requests/{request}/key", {"recipient_key": new_key()}, 200)
     assert desk.member.post(f"/requests/{request}/sign", sign, 200)["alive"]
     # Dropped: their entitlement is over, and the request is not theirs to see.
-    refused(desk.steward, f"/requests/{request}/members/{member['id']}", None, 403, "not_your_request", method="delete")
-    assert desk.requester.raw("delete", f"/requests/{request}/members/{member['id']}").status_code == 204
+    refused(desk.steward, f"/members/{member['id']}", None, 403, "not_your_request", method="delete")
+    assert desk.requester.raw("delete", f"/members/{member['id']}").status_code == 204
     assert not Entitlement.objects.get(user=desk.people["member"]).alive and Entitlement.objects.get(user=desk.people["requester"]).alive
     refused(desk.member, f"/requests/{request}/key", {"recipient_key": new_key()}, 404, "not_found")
 
@@ -150,12 +150,13 @@ def test_renewed_by_report_and_closed_with_a_word(desk: Any) -> None:
     refused(desk.requester, f"/requests/{request}/reports", report, 409, "request_state")
     Entitlement.objects.update(ends=timezone.now() + timedelta(days=20))
     access.expire()
-    refused(desk.steward, f"/requests/{request}/renew", None, 409, "report_missing")
+    refused(desk.steward, f"/requests/{request}/renew", {"report": request}, 409, "report_missing")
     refused(desk.steward, f"/requests/{request}/reports", report, 403, "not_your_request")
     told = desk.requester.post(f"/requests/{request}/reports", report, 201)
     assert desk.steward.get(f"/requests/{request}/reports")["results"] == [told]
-    refused(desk.requester, f"/requests/{request}/renew", None, 403, "no_role")
-    renewed = desk.steward.post(f"/requests/{request}/renew", None, 200)
+    refused(desk.requester, f"/requests/{request}/renew", {"report": told["id"]}, 403, "no_role")
+    refused(desk.steward, f"/requests/{request}/renew", {"report": request}, 409, "report_changed")
+    renewed = desk.steward.post(f"/requests/{request}/renew", {"report": told["id"]}, 200)
     assert (renewed["state"], renewed["months"]) == ("active", 18)
     refused(desk.requester, f"/requests/{request}/attest", {"statement": "All is deleted."}, 409, "request_state")
     refused(desk.steward, f"/requests/{request}/close", None, 403, "not_your_request")
