@@ -35,7 +35,7 @@ GONE = frozenset({"package_dead", "participant_withdrawn", "file_recalled"})
 
 def request_told(asker: Any, request: Request) -> dict[str, Any]:
     """A request as the asker may see it."""
-    row = {name: getattr(request, name) for name in ("id", *access.ASKED, "state", "reason", "created_at")}
+    row = {name: getattr(request, name) for name in ("id", *access.ASKED, "state", "reason", "created_at", "submitted_at")}
     row |= {"view": request.view.name if request.view else None, "level": request.level}
     row |= {"dataset": request.dataset.slug, "requester": request.requester.email, **releases.answers(asker, request)}
     return dict(receiving_shapes.RequestShape(row).data)

@@ -99,6 +99,7 @@ class RequestShape(Shape):
     participants = AnswerShape(many=True)
     entitlement = s.UUIDField(allow_null=True)
     created_at = s.DateTimeField()
+    submitted_at = s.DateTimeField(allow_null=True)
 
 
 class Decide(Strict):

@@ -215,6 +215,11 @@ def test_two_people_propose_and_second(desk: Any) -> None:
 def test_several_requests_are_approved_together_by_two(desk: Any) -> None:
     both = [submitted(desk), submitted(desk)]
     desk.steward.post("/requests/approve", {"requests": both}, 409, "needs_two_people")
+    read = desk.steward.get(f"/requests/{both[0]}")["submitted_at"]
+    desk.steward.post(f"/requests/{both[0]}/decide", {"verdict": "approve", "submitted_at": "2020-01-01T00:00:00Z"}, 409, "request_changed")
+    third = submitted(desk)
+    desk.steward.post(f"/requests/{third}/decide", {"verdict": "approve", "submitted_at": read}, 409, "request_changed")
+    desk.steward.post(f"/requests/{third}/decide", {"verdict": "approve", "submitted_at": desk.steward.get(f"/requests/{third}")["submitted_at"]}, 200)
     told = {"dataset": desk.dataset.slug, "act": "bulk_approval", "requests": both, "reason": "Alike."}
     made = desk.steward.post("/dangerous-acts", told, 201)
     desk.second.post(f"/dangerous-acts/{made['id']}/second", None, 200)
