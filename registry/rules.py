@@ -46,6 +46,18 @@ __all__ = [
 
 LEVELS = ("open", "registered", "controlled", "restricted", "remote_only", "closed")  # each gives less than the one before
 BY_RULE = frozenset({"open", "registered"})  # levels at which the rule alone decides on a request
+NEVER_PACKAGED = frozenset({"remote_only", "closed"})
+
+
+def strictness(level: str) -> int:
+    """The place of a level in `LEVELS`; one that is not known is stricter than all."""
+    return LEVELS.index(level) if level in LEVELS else len(LEVELS)
+
+
+def strictest(*levels: str) -> str:
+    """The strictest of these levels."""
+    return max(levels, key=strictness)
+
 
 # --- asker, action, participant ------------------------------------------------------------------------------------------------------------------
 
@@ -178,12 +190,12 @@ def _by_grant(asker: Asker, action: str, subject: Subject, at: datetime) -> Answ
 
 def shut_by_level(level: str, decided: str, view: bool, action: str) -> Reason | None:
     """Why the level that holds now forbids this action to what was granted at `decided`, whoever the participant is, or None. Unknown ones forbid."""
-    now, then = (LEVELS.index(one) if one in LEVELS else len(LEVELS) for one in (level, decided))
+    now, then = strictness(level), strictness(decided)
     if level == "closed" or now == len(LEVELS):
         return deny("dataset_closed", "This dataset is closed: it is given to nobody.")
     if now > then or then == len(LEVELS):
         return deny("level_raised", "This is given out more strictly than when the request was granted; ask for it anew.")
-    if level == "remote_only" and action == "download":
+    if action == "download" and {level, decided} & NEVER_PACKAGED:  # a level that was lowered makes no package of what was granted to be looked at
         return deny("remote_only", "These data can be seen and counted here, and are not packaged: they may not leave the registry.")
     if view and action != "download":
         return deny("view_only_packaged", "The request is for some kinds of file, which come as a package; looking around here would show the others.")
@@ -211,6 +223,7 @@ DATASET_ACTIONS: Mapping[str, frozenset[str]] = {
     "read_audit": frozenset({"steward", "auditor"}),
     "give_roles": frozenset({"steward"}),
 }
+GIVEN_BY_STEWARDS = frozenset({"researcher", "auditor"})  # roles; the others are given by who runs the registry
 ADMIN_ACTIONS = frozenset({"open_dataset", "open_site", "open_account", "give_roles", "read_operations"})
 
 

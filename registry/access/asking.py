@@ -43,14 +43,13 @@ def draft_request(actor: User, dataset: Dataset, view: View | None = None, **fie
 
 def _offered(request: Request) -> None:
     """Whether what is asked for is given to anybody. Raises Denied, Invalid."""
-    if request.level == Level.CLOSED:
-        raise Denied("dataset_closed", "This dataset is closed: it is given to nobody.")
+    holding.not_closed(request)
     view = request.view
     if view is None:
         return
     if view.dataset_id != request.dataset_id or view.ended_at is not None:
         raise Invalid("unknown_view", "This is no view of this dataset.", "Look at the dataset's views.")
-    if view.level == Level.REMOTE_ONLY:
+    if request.level == Level.REMOTE_ONLY:
         raise Denied("remote_only", "These data can be counted here, and are not packaged: they may not leave the registry.")
 
 
@@ -94,7 +93,8 @@ def name_member(actor: User, request: Request, user: User, country: str = "") ->
 def drop_member(actor: User, member: Member) -> Request:
     """Takes somebody off the team: their entitlement ends, and the rule is asked again, for its countries are part of the purpose. Nobody is added by it.
 
-    Where only their signature was missing, the request becomes active. Raises Denied, Invalid when the rule permits nobody any more, Conflict.
+    Where only their signature was missing, the request becomes active; where nobody has an entitlement any more, it is closing.
+    Raises Denied, Invalid when the rule permits nobody any more, Conflict.
     """
     with transaction.atomic():
         held = holding.held(actor, member.request, "drop_member")
@@ -105,6 +105,8 @@ def drop_member(actor: User, member: Member) -> Request:
             deciding.narrow(held)
         if held.state == machine.PENDING:
             signing.begin_if_signed(held, "drop_member")
+        elif held.state in machine.GIVES and not Entitlement.objects.filter(request=held, revoked_at__isnull=True).exists():
+            holding.move(held, "drop_member", "closing")
         audit.write(actor, "request.drop_member", held, dataset=held.dataset, user=str(member.user_id))
     return held
 
@@ -133,7 +135,8 @@ def submit_request(actor: User, request: Request, participants: QuerySet[Partici
         RequestedParticipant.objects.bulk_create(rows, batch_size=1000)
         holding.move(held, "submit", submitted_at=timezone.now())
         audit.write(actor, "request.submit", held, dataset=held.dataset, asked=len(rows))
-    return screen_request(SYSTEM, held)
+    holding.quietly(screen_request, SYSTEM, held)  # it was handed in, whoever screens it
+    return Request.objects.select_related("dataset", "requester", "view").get(pk=held.pk)
 
 
 def screen_request(actor: str, request: Request) -> Request:
@@ -162,7 +165,7 @@ def screen_request(actor: str, request: Request) -> Request:
 def screen_left() -> int:
     """Requests whose screening was interrupted are screened; part of the tick."""
     left = list(Request.objects.filter(state__in=["submitted", "screening"]))
-    return len([screen_request(SYSTEM, request) for request in left])
+    return sum(holding.quietly(screen_request, SYSTEM, request) for request in left)
 
 
 def withdraw_request(actor: User, request: Request) -> Request:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -106,9 +107,9 @@ def _institutions(request: Request) -> set[str]:
     return {_institution(user) for user in holding.people_of(request)} - {""}
 
 
-def counted(request: Request) -> tuple[int, int]:
-    """Yes and no votes that count now: since it was handed in, of living voters outside the team and its institutions."""
-    team, theirs = holding.team_of(request), _institutions(request)
+def counted(request: Request, without: User | None = None) -> tuple[int, int]:
+    """Yes and no votes that count now: since it was handed in, of living voters outside the team and its institutions, and of another than `without`."""
+    team, theirs = holding.team_of(request) | ({without.pk} if without is not None else set()), _institutions(request)
     may = {user.pk for user in account_queries.voters(request.dataset) if user.pk not in team and _institution(user) not in theirs}
     votes = list(Vote.objects.filter(request=request, at__gte=request.submitted_at, user__in=may).values_list("yes", flat=True))
     return votes.count(True), votes.count(False)
@@ -116,12 +117,15 @@ def counted(request: Request) -> tuple[int, int]:
 
 def _carried(request: Request, actor: User) -> dict[str, Any]:
     """What the level and the dataset ask for beside one steward: votes, or a second person. Raises Conflict."""
+    strict = rules.strictness(request.level) >= rules.strictness(Level.RESTRICTED)
     if request.dataset.quorum:
         yes, no = counted(request)
         if yes < request.dataset.quorum or yes <= no:
             raise Conflict("quorum_missing", "The votes do not carry this request.", f"It needs {request.dataset.quorum} yes votes, and more than no.")
+        if strict and not counted(request, actor)[0]:
+            raise Conflict("needs_two_people", "At this level another than who approves must have said yes.", "Ask another voter.")
         return {"yes": yes, "no": no}
-    if request.level == Level.RESTRICTED:
+    if strict:
         return {"pair": str(pairs.take(actor, request.dataset, "restricted_approval", request, holding.team_of(request)).pk)}
     return {}
 
@@ -129,13 +133,19 @@ def _carried(request: Request, actor: User) -> dict[str, Any]:
 # --- the decision ----------------------------------------------------------------------------------------------------------------------------------------
 
 
-def approve_request(actor: User, request: Request, *, settle: Iterable[UUID] = (), leave_out: Iterable[UUID] = (), reason: str = "") -> Request:
+def approve_request(
+    actor: User, request: Request, *, settle: Iterable[UUID] = (), leave_out: Iterable[UUID] = (), reason: str = "", read: datetime | None = None
+) -> Request:
     """Grants a request, in whole or in part: every participant whom the rule permits now, those of `settle` where it leaves the question to a human,
-    and none of `leave_out`. Raises Denied, Invalid when nobody would be left, Conflict.
+    and none of `leave_out`. `read`: when the request that was read had been handed in. Raises Denied, Invalid when nobody would be left, Conflict (also where
+    it was handed in anew since it was read).
     """
     settled, out = set(settle), set(leave_out)
     with transaction.atomic():
         held = holding.held(actor, request, "approve")
+        holding.not_closed(held)
+        if read is not None and read != held.submitted_at:
+            raise Conflict("request_changed", "This request was handed in anew since it was read.", "Read it as it is now, then decide.")
         carried = _carried(held, actor)
         rows, answers = judged(held)
         for row in rows:
@@ -163,14 +173,15 @@ def approve_requests(actor: User, requests: Sequence[Request], reason: str = "")
     if len({request.dataset_id for request in requests}) != 1:
         raise Invalid("one_dataset", "Requests of one dataset are approved together.", "Name requests of one dataset.")
     with transaction.atomic(), audit.last():
-        teams = set[UUID]().union(*(holding.team_of(request) for request in requests))
-        pairs.take(actor, requests[0].dataset, "bulk_approval", bulk(requests), teams)
+        rows = [holding.held(actor, request, "approve") for request in sorted(requests, key=lambda one: str(one.pk))]  # locked in one order
+        teams = set[UUID]().union(*(holding.team_of(request) for request in rows))
+        pairs.take(actor, rows[0].dataset, "bulk_approval", bulk(rows), teams)
         return [approve_request(actor, request, reason=reason) for request in requests]
 
 
 def bulk(requests: Iterable[Request]) -> str:
-    """These requests, and no other, as the object of a proposal."""
-    return "requests:" + hashlib.sha256(" ".join(sorted(str(request.pk) for request in requests)).encode()).hexdigest()
+    """These requests with what they ask for now, and no other, as the object of a proposal."""
+    return "requests:" + hashlib.sha256(" ".join(sorted(f"{request.pk} {holding.asked(request)}" for request in requests)).encode()).hexdigest()
 
 
 def return_request(actor: User, request: Request, reason: str) -> Request:

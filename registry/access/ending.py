@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 from django.db import transaction
 from django.utils import timezone
@@ -96,15 +97,19 @@ def report(actor: User, request: Request, done: str, publications: str = "", inc
     return renewal
 
 
-def renew_request(actor: User, request: Request) -> Request:
-    """Accepts the report: the time of all is longer by the months it asks for. The rule is asked for the longer time from now on: whose consent limits the
-    time of use to less is not given any more. Raises Denied, Conflict (no report, or more than 60 months in all: then a new request is due).
+def renew_request(actor: User, request: Request, report: UUID) -> Request:
+    """Accepts the report that was read: the time of all is longer by the months it asks for. The rule is asked for the longer time from now on: whose
+    consent limits the time of use to less is not given any more.
+
+    Raises Denied, Conflict (no report, another than was read, or more than 60 months in all: then a new request is due).
     """
     with transaction.atomic():
         held = holding.held(actor, request, "renew")
         renewal = Renewal.objects.filter(request=held, accepted_at=None).first()
         if renewal is None:
             raise Conflict("report_missing", "There is no report to accept.", "Ask the requester to say what was done.")
+        if renewal.pk != report:
+            raise Conflict("report_changed", "There is another report than the one that was read.", "Read the present one.")
         if held.months + renewal.months > MOST_MONTHS:
             raise Conflict("asked_too_long", f"A request lasts {MOST_MONTHS} months at most, with all renewals.", "Let a new request be made.")
         renewal.accepted_at, renewal.accepted_by = timezone.now(), actor
@@ -112,6 +117,8 @@ def renew_request(actor: User, request: Request) -> Request:
         longer = timedelta(days=round(renewal.months * signing.MONTH))
         for entitlement in _living(held):
             Entitlement.objects.filter(pk=entitlement.pk).update(ends=entitlement.ends + longer, reminded_days=365)
+        if held.signatures.exists():  # who let a material version of the agreement pass unsigned is given nothing until they sign
+            _living(held).filter(user__in=signing.missing(held), resign_by=None).update(resign_by=timezone.now())
         _tell(held, "request_renewed")
         holding.move(held, "renew", months=held.months + renewal.months)
         audit.write(actor, "request.renew", held, dataset=held.dataset, months=renewal.months)
@@ -151,9 +158,10 @@ def expire() -> dict[str, int]:
     soon = now + timedelta(days=REMIND_DAYS[0])
     living = Entitlement.objects.filter(revoked_at__isnull=True)
     due = Request.objects.filter(state="active", pk__in=living.filter(ends__lte=soon).values("request"))
-    fallen = sum(_quietly(fall_due, request) for request in due)
-    over = Request.objects.filter(state="renewal_due").exclude(pk__in=living.filter(ends__gt=now).values("request"))
-    return {"screened": screened, "reminded": reminded, "due": fallen, "expired": sum(_quietly(expire_request, request) for request in over)}
+    fallen = sum(holding.quietly(fall_due, SYSTEM, request) for request in due)
+    over = Request.objects.filter(state__in=["renewal_due", "suspended"]).exclude(pk__in=living.filter(ends__gt=now).values("request"))
+    expired = sum(holding.quietly(expire_request, SYSTEM, request) for request in over)
+    return {"screened": screened, "reminded": reminded, "due": fallen, "expired": expired}
 
 
 def _remind(days: int) -> int:
@@ -187,12 +195,3 @@ def expire_request(actor: str, request: Request) -> Request:
         holding.move(held, "expire")
         audit.write(actor, "request.expire", held, dataset=held.dataset)
     return held
-
-
-def _quietly(act: Any, request: Request) -> bool:
-    """Whether the act was done; somebody else may have been faster."""
-    try:
-        act(SYSTEM, request)
-    except Conflict:
-        return False
-    return True

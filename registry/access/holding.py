@@ -5,14 +5,23 @@ Every act on a request begins with `held` and changes its state by `move` alone,
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
-from registry.access import machine
+from registry.access import machine, policy
 from registry.access.models import Request
 from registry.accounts import queries as accounts
-from registry.accounts.models import User
-from registry.rules import Invalid
+from registry.accounts.models import Level, User
+from registry.rules import Conflict, Denied, Invalid
+
+# What a request asks for, beside its team and cohort.
+SAID = (
+    "dataset_id", "requester_id", "view_id", "title", "abstract", "purpose", "diseases", "methods", "country", "team_countries", "promises", "submitted_at",
+    *policy.FLAGS,
+)  # fmt: skip
 
 
 def roles_of(actor: User | str | None, request: Request) -> frozenset[str]:
@@ -41,11 +50,26 @@ def held(actor: User | str | None, request: Request, command: str) -> Request:
     return row
 
 
+def asked(request: Request) -> str:
+    """A digest of what a request asks for, as it was handed in: its purpose, its team, its cohort and when. Another question has another digest."""
+    told = {name: str(getattr(request, name)) for name in SAID}
+    team = request.members.filter(dropped_at=None).values_list("user_id", "country")
+    told["team"] = json.dumps(sorted(f"{user} {country}" for user, country in team))
+    told["cohort"] = json.dumps(sorted(str(pk) for pk in request.requested.values_list("participant_id", flat=True)))
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+
 def move(request: Request, command: str, to: str = "", **fields: Any) -> None:
     """Changes the state as the table says (`to`, where it says several), and these fields with it."""
     for name, value in {**fields, "state": machine.after(command, request.state, to)}.items():
         setattr(request, name, value)
     request.save(update_fields=[*fields, "state"])
+
+
+def not_closed(request: Request) -> None:
+    """Raises Denied where what is asked for is given to nobody now."""
+    if request.level == Level.CLOSED:
+        raise Denied("dataset_closed", "This dataset is closed: it is given to nobody.")
 
 
 def reason(text: str, what: str) -> str:
@@ -58,3 +82,12 @@ def reason(text: str, what: str) -> str:
 def people_of(request: Request) -> list[User]:
     """The accounts of the whole team."""
     return list(User.objects.filter(pk__in=team_of(request)))
+
+
+def quietly(act: Callable[[str, Request], object], actor: str, request: Request) -> bool:
+    """Whether the act was done; somebody else may have been faster."""
+    try:
+        act(actor, request)
+    except Conflict:
+        return False
+    return True

@@ -77,8 +77,8 @@ COMMANDS: Mapping[str, Command] = {
     "drop_member": Command(
         "drop a member: their entitlement ends, and the rule is asked again, for fewer countries",
         _by("requester"),
-        _stays("draft", "returned", "active", "renewal_due") | {PENDING: (PENDING, "active")},
-        when=("the rule still permits somebody",),
+        _stays("draft", "returned") | {state: (state, "closing") for state in sorted(GIVES)} | {PENDING: (PENDING, "active")},
+        when=("the rule still permits somebody", "closing where nobody has an entitlement any more"),
     ),
     "submit": Command(
         "hand it in: the cohort is frozen",
@@ -155,8 +155,8 @@ COMMANDS: Mapping[str, Command] = {
         judges=True,
         when=("there is a report", "the time of all is at most 60 months"),
     ),
-    "expire": Command("at the end", _by("system"), _to("expired", "renewal_due"), when=("the end has come",)),
-    "close": Command("be done: what it entitles to ends now", _by("requester"), _to("closing", "active", "renewal_due", "expired", "revoked")),
+    "expire": Command("at the end", _by("system"), _to("expired", "renewal_due", "suspended"), when=("the end has come",)),
+    "close": Command("be done: what it entitles to ends now", _by("requester"), _to("closing", "active", "renewal_due", "suspended", "expired", "revoked")),
     "attest": Command("say that the team has deleted everything", _by("requester"), _to("closed", "closing"), when=("it is said in words",)),
 }
 

@@ -8,6 +8,7 @@ from django.conf import settings
 from django.db import models
 from django.utils import timezone
 
+from registry import rules
 from registry.access import machine
 from registry.accounts.models import COUNTRY, SLUG, Agreement, Dataset, Level
 from registry.consent.models import ConsentFact
@@ -93,8 +94,8 @@ class Request(Fact):
 
     @property
     def level(self) -> str:
-        """The level that holds now: of the view, or of the dataset where none is named; a closed dataset closes its views."""
-        return self.view.level if self.view is not None and self.dataset.purpose_level != Level.CLOSED else self.dataset.purpose_level
+        """The level that holds now: the stricter of the dataset's and, where one is named, the view's."""
+        return rules.strictest(self.dataset.purpose_level, *([self.view.level] if self.view is not None else []))
 
 
 class Member(Fact):

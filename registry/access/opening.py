@@ -8,6 +8,7 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
+from registry import rules
 from registry.access import filekinds, policy, signing
 from registry.access.models import View
 from registry.accounts import actions as accounts
@@ -85,6 +86,7 @@ def publish_agreement(actor: User | str, dataset: Dataset, text: str, material: 
     if isinstance(actor, User):
         policy.require_in(actor, "decide", dataset)
     with transaction.atomic():
+        Dataset.objects.select_for_update().get(pk=dataset.pk)  # one after the other with who signs
         agreement = accounts.add_agreement(dataset, text, material, grace_days)
         if material:
             signing.ask_again(agreement)
@@ -151,9 +153,13 @@ def publish_form(actor: User | str, dataset: Dataset, **form: Any) -> ConsentTem
 
 
 def give_role(actor: User | str, user: User, dataset: Dataset, kind: str, site: Site | None = None) -> Role:
-    """Makes a user something in a dataset. Nobody gives a role to themselves, but who runs the registry. Raises Denied, Invalid."""
+    """Makes a user something in a dataset. Nobody gives a role to themselves, but who runs the registry.
+
+    Stewards give the roles that decide on nothing and hand nothing in: nobody makes their own second person, voter or site. Raises Denied, Invalid."""
     if isinstance(actor, User):
         policy.require_in(actor, "give_roles", dataset)
+        if kind not in rules.GIVEN_BY_STEWARDS:
+            policy.require_admin(actor, "give_roles")
         if actor.pk == user.pk and not actor.is_superuser:
             raise Denied("role_for_oneself", "Nobody gives a role to themselves.")
     with transaction.atomic():

@@ -16,9 +16,10 @@ from django.db.models import F, Model, Prefetch, Q, QuerySet
 from django.utils import timezone
 
 from registry import rules
+from registry.access import filekinds
 from registry.access.models import Entitlement, Member, Request, RequestedParticipant
 from registry.accounts import queries as accounts
-from registry.accounts.models import Level, User
+from registry.accounts.models import Dataset, Level, User
 from registry.consent import diseases
 from registry.consent import queries as consent
 from registry.consent.models import ConsentFact
@@ -73,23 +74,34 @@ def _said(request: Request) -> set[str]:
 
 
 def whole(entitlements: QuerySet[Entitlement]) -> QuerySet[Entitlement]:
-    """Entitlements with all that `grant_of` looks at, in two queries."""
+    """Entitlements with all that `grant_of` looks at, in three queries."""
     members = Prefetch("request__members", Member.objects.select_related("user"))
-    return entitlements.select_related("request__requester", "request__view", "request__dataset", "user").prefetch_related(members)
+    return entitlements.select_related("request__requester", "request__view", "request__dataset", "user").prefetch_related(members, "request__dataset__views")
 
 
 def grant_of(entitlement: Entitlement) -> rules.Grant:
     """An entitlement as the rule sees it."""
     request, purpose = entitlement.request, purpose_of(entitlement.request)
     told = {"revoked": entitlement.stopped is not None, "moved": not purpose.countries <= _said(request)}
-    level = {"level": request.level, "decided": request.decided_level, "view": request.view_id is not None}
+    level = {"level": request.level, "decided": request.decided_level, "view": request.view_id is not None or kinds(request) != filekinds.USUAL}
     return rules.Grant(str(request.pk), str(entitlement.dataset_id), purpose, entitlement.starts, entitlement.last, **told, **level)
+
+
+def kinds(request: Request) -> frozenset[str]:
+    """The kinds of file that a request is for: those of its view; without one, all usual ones that no living view holds back."""
+    return frozenset(request.view.kinds) if request.view is not None else usual_kinds(request.dataset)
+
+
+def usual_kinds(dataset: Dataset) -> frozenset[str]:
+    """The usual kinds of file that a dataset gives at its own level: none that a living view of a stricter level names."""
+    stricter = [view for view in dataset.views.all() if view.ended_at is None and rules.strictest(view.level, dataset.purpose_level) != dataset.purpose_level]
+    return filekinds.USUAL - {kind for view in stricter for kind in view.kinds}
 
 
 def shut(entitlement: Entitlement) -> tuple[str, str] | None:
     """Why the level forbids packages to an entitlement, as (code, reason), or None: the rule's answer, without asking about its purpose."""
     request = entitlement.request
-    reason = rules.shut_by_level(request.level, request.decided_level, request.view_id is not None, "download")
+    reason = rules.shut_by_level(request.level, request.decided_level, False, "download")
     return (reason.code, reason.sentence) if reason else None
 
 

@@ -46,7 +46,8 @@ def asked(asker: User, request: Request) -> QuerySet[RequestedParticipant]:
 
 def summary(request: Request) -> dict[str, Any]:
     """What a requester is told of their cohort: about how many were asked for, how many are allowed once that is decided, and how often each reason was
-    given. Counts are rounded to five, and not told (None) below the dataset's smallest count: a request must not become a way to count people.
+    given. Counts are rounded to five, and not told (None) below the dataset's smallest count, nor is a reason of so few: a request must not become a way to
+    count people. How many are allowed is exact once they are given.
     """
     rows = RequestedParticipant.objects.filter(request=request)
     reasons: dict[str, int] = {}
@@ -57,10 +58,12 @@ def summary(request: Request) -> dict[str, Any]:
                 reasons[reason["code"]] = reasons.get(reason["code"], 0) + 1
                 sentences[reason["code"]] = reason["sentence"]
     least = request.dataset.min_count
+    told = rows.filter(allowed=True).count() if request.state in machine.DECIDED else None
+    exact = any(one.alive for one in Entitlement.objects.filter(request=request, revoked_at=None).select_related("request"))  # then they have the people anyway
     return {
         "asked": rounded(rows.count(), least),
-        "allowed": rows.filter(allowed=True).count() if request.state in machine.DECIDED else None,
-        "reasons": [{"code": code, "sentence": sentences[code], "count": rounded(n, least)} for code, n in sorted(reasons.items())],
+        "allowed": told if exact or told is None else rounded(told, least),
+        "reasons": [{"code": code, "sentence": sentences[code], "count": rounded(n, least)} for code, n in sorted(reasons.items()) if n >= least],
     }
 
 

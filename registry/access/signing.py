@@ -14,7 +14,7 @@ from django.utils import timezone
 from registry.access import holding, machine
 from registry.access.models import Entitlement, Member, Request, Signature
 from registry.accounts import queries as accounts
-from registry.accounts.models import Agreement, User
+from registry.accounts.models import Agreement, Dataset, User
 from registry.audit import actions as audit
 from registry.rules import Conflict, Invalid
 from registry.runs import mail
@@ -28,6 +28,8 @@ def sign_agreement(actor: User, request: Request, version: int) -> Entitlement |
     """
     with transaction.atomic():
         held = holding.held(actor, request, "sign")
+        holding.not_closed(held)
+        Dataset.objects.select_for_update().get(pk=held.dataset_id)  # one after the other with a new version
         agreement = accounts.current_agreement(held.dataset)
         if agreement is None or agreement.version != version:
             raise Conflict("agreement_changed", "This is not the present version of the agreement.", "Read and sign the present version.")

@@ -35,7 +35,7 @@ GONE = frozenset({"package_dead", "participant_withdrawn", "file_recalled"})
 
 def request_told(asker: Any, request: Request) -> dict[str, Any]:
     """A request as the asker may see it."""
-    row = {name: getattr(request, name) for name in ("id", *access.ASKED, "state", "reason", "created_at")}
+    row = {name: getattr(request, name) for name in ("id", *access.ASKED, "state", "reason", "created_at", "submitted_at")}
     row |= {"view": request.view.name if request.view else None, "level": request.level}
     row |= {"dataset": request.dataset.slug, "requester": request.requester.email, **releases.answers(asker, request)}
     return dict(receiving_shapes.RequestShape(row).data)
@@ -104,7 +104,7 @@ class DecideDoor(RequestDoorBase):
         if given["verdict"] in ("reject", "return"):
             (access.reject_request if given["verdict"] == "reject" else access.return_request)(self.asker, held, given["reason"])
         else:
-            access.approve_request(self.asker, held, settle=given["settle"], leave_out=given["leave_out"], reason=given["reason"])
+            access.approve_request(self.asker, held, settle=given["settle"], leave_out=given["leave_out"], reason=given["reason"], read=given["submitted_at"])
         return self.answer(pk)
 
 

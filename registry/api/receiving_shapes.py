@@ -99,6 +99,7 @@ class RequestShape(Shape):
     participants = AnswerShape(many=True)
     entitlement = s.UUIDField(allow_null=True)
     created_at = s.DateTimeField()
+    submitted_at = s.DateTimeField(allow_null=True)
 
 
 class Decide(Strict):
@@ -106,6 +107,7 @@ class Decide(Strict):
     reason = s.CharField(max_length=5000, allow_blank=True, default="")
     leave_out = s.ListField(child=s.UUIDField(), default=list, max_length=100_000)
     settle = s.ListField(child=s.UUIDField(), default=list, max_length=100_000)
+    submitted_at = s.DateTimeField(required=False, default=None, help_text="of the request that was read; 409 where it was handed in anew since")
 
 
 class AgreementShape(Shape):

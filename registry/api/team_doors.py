@@ -117,9 +117,9 @@ class ReportsDoor(RequestDoorBase):
 class RenewDoor(RequestDoorBase):
     scopes = {"POST": "decide"}
 
-    @told(REQUEST, request=None, summary="Accept the report: a new end", tags=["requests"])
+    @told(REQUEST, request=team.Renew, summary="Accept the report that was read: a new end", tags=["requests"])
     def post(self, request: HttpRequest, pk: Any) -> Response:
-        access.renew_request(self.asker, self.one(pk))
+        access.renew_request(self.asker, self.one(pk), self.body(team.Renew)["report"])
         return self.answer(pk)
 
 

@@ -57,6 +57,10 @@ class ReportShape(Shape):
     accepted_at = s.DateTimeField(allow_null=True)
 
 
+class Renew(Strict):
+    report = s.UUIDField(help_text="the report that was read; 409 where there is another now")
+
+
 class Statement(Strict):
     statement = s.CharField(max_length=5000)
 

@@ -20,7 +20,7 @@ from django.db.models import Count
 from django.utils import timezone
 
 from bidstree import check
-from registry.access import filekinds, policy
+from registry.access import policy
 from registry.accounts.models import Dataset, Level, User
 from registry.audit import actions as audit
 from registry.consent import queries as consent
@@ -132,7 +132,7 @@ def _allowed(dataset: Dataset) -> None:
 def _entries(release: Release) -> list[Entry]:
     """The tree of a release under CC0, with a README of its own and without images of the orbits."""
     release.manifest = {**release.manifest, "licence": LICENCE, "terms": ""}  # in memory: the release itself stays as it is
-    found = freezing.entries(release, None, filekinds.USUAL)
+    found = freezing.entries(release, None, policy.usual_kinds(release.dataset))
     readme = README.format(**release.manifest).encode()
     fresh = Entry("README", None, hashlib.sha256(readme).hexdigest(), len(readme), readme)
     return [fresh if entry.path == fresh.path else entry for entry in found]

@@ -16,7 +16,7 @@ from django.conf import settings
 from django.db.models import Exists, F, OuterRef, Q
 from django.utils import timezone
 
-from registry.access import filekinds, policy
+from registry.access import policy
 from registry.access.models import Entitlement, Member
 from registry.accounts import queries as accounts
 from registry.releases import freezing, sealing
@@ -65,7 +65,7 @@ def pack(package: Package, beat: Any) -> dict[str, Any]:
     if not people:
         raise Denied("nobody_allowed", "This entitlement covers nobody in this release.")
     root = f"{package.release.dataset.slug}-{package.release.version}"
-    kinds = frozenset(entitlement.request.view.kinds) if entitlement.request.view else filekinds.USUAL
+    kinds = policy.kinds(entitlement.request)
     parts = [entry.part(root) for entry in freezing.entries(package.release, [row.participant_id for row in people], kinds)]
     terms, owed = _terms(entitlement), policy.obligations(entitlement, [row.participant_id for row in people])
     parts += _notices(root, package, terms, owed)

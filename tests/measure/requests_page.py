@@ -28,8 +28,8 @@ AFTER = """
   binds who signs from then on.
 - **The end.** Letters at 30, 14 and 7 days; `renewal_due` from 30 days before. Without a report that a steward accepts, the download stops at the end, by the
   clock itself. What is over is closed once the requester says that everything is deleted.
-- **Two people** propose and second (`POST /dangerous-acts`): a restricted approval, approving several requests at once, a release below the dataset's k, the
-  export of a key, deletion, and accepting an image of the orbits.
+- **Two people** propose and second (`POST /dangerous-acts`): a restricted approval, approving several requests at once, a release below the dataset's k, and
+  accepting an image of the orbits. What was said of a request falls once it asks for something else.
 """
 
 

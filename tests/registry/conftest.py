@@ -21,6 +21,7 @@ from django.db import connections
 from django.test import TransactionTestCase
 
 from registry.access import actions as access
+from registry.access import pairs
 from registry.accounts.models import Dataset, Site, User
 from registry.audit import append_only
 from registry.consent import actions as consent
@@ -118,6 +119,8 @@ class World:
     def entitled(self, dataset: Dataset, steward: User, **fields: Any) -> Any:
         """An entitlement: asked, approved, signed."""
         request = self.request(dataset, **fields)
+        if request.level in ("restricted", "remote_only"):
+            pairs.second(self.steward(dataset), pairs.propose(steward, dataset, "restricted_approval", request, "Sound."))
         access.approve_request(steward, request)
         return access.sign_agreement(request.requester, request, dataset.agreements.latest("version").version)
 

@@ -38,7 +38,7 @@ ACTS: dict[str, Callable[[Any, Any, Request], Any]] = {
     "revoke_one": lambda who, scene, request: actions.revoke_entitlement(who, _entitlement(request), "Misuse."),
     "fall_due": lambda who, scene, request: actions.fall_due(who, request),
     "report": lambda who, scene, request: actions.report(who, request, "We counted lesions."),
-    "renew": lambda who, scene, request: actions.renew_request(who, request),
+    "renew": lambda who, scene, request: actions.renew_request(who, request, getattr(Renewal.objects.filter(request=request).last(), "pk", None)),
     "expire": lambda who, scene, request: actions.expire_request(who, request),
     "close": lambda who, scene, request: actions.close_request(who, request),
     "attest": lambda who, scene, request: actions.attest_deletion(who, request, "All is deleted."),

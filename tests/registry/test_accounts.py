@@ -68,13 +68,18 @@ def test_roles_are_given_by_stewards_and_not_to_oneself(world: Any) -> None:
     site = world.site()
     dataset, other = world.dataset(site), world.dataset(site)
     steward, someone = world.steward(dataset), world.user()
-    access.give_role(steward, someone, dataset, "contributor", site)
+    for kind in ("researcher", "auditor"):
+        assert access.give_role(steward, someone, dataset, kind)
+    for kind, where in (("contributor", site), ("steward", None), ("committee", None)):
+        with pytest.raises(Denied, match="not_admin"):
+            access.give_role(steward, someone, dataset, kind, where)
+        assert access.give_role(world.user("admin", is_superuser=True), someone, dataset, kind, where)
     with pytest.raises(Denied):
-        access.give_role(steward, someone, other, "contributor", site)
+        access.give_role(steward, someone, other, "researcher")
     with pytest.raises(Denied):
         access.give_role(steward, steward, dataset, "auditor")
     with pytest.raises(Denied):
-        access.give_role(someone, someone, dataset, "steward")
+        access.give_role(world.user(), someone, dataset, "researcher")
 
 
 def test_a_contributor_has_a_site_of_the_dataset_and_nobody_else_has_one(world: Any) -> None:

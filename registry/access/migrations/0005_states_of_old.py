@@ -13,6 +13,7 @@ def onward(apps, schema_editor):
     living = given.filter(revoked_at__isnull=True)
     level = Dataset.objects.filter(pk=OuterRef("dataset_id")).values("purpose_level")[:1]
     Request.objects.filter(state__in=["approved", "closed"]).update(decided_level=Subquery(level))
+    Request.objects.filter(decided_level="closed").update(decided_level="controlled")  # it was not granted at `closed`: nothing is; opened again, it is no more
     Request.objects.filter(state="submitted").update(state="in_review")
     old = Request.objects.filter(state="approved")
     old.filter(~Exists(given)).update(state="approved_pending_signatures")

@@ -150,12 +150,13 @@ def test_renewed_by_report_and_closed_with_a_word(desk: Any) -> None:
     refused(desk.requester, f"/requests/{request}/reports", report, 409, "request_state")
     Entitlement.objects.update(ends=timezone.now() + timedelta(days=20))
     access.expire()
-    refused(desk.steward, f"/requests/{request}/renew", None, 409, "report_missing")
+    refused(desk.steward, f"/requests/{request}/renew", {"report": request}, 409, "report_missing")
     refused(desk.steward, f"/requests/{request}/reports", report, 403, "not_your_request")
     told = desk.requester.post(f"/requests/{request}/reports", report, 201)
     assert desk.steward.get(f"/requests/{request}/reports")["results"] == [told]
-    refused(desk.requester, f"/requests/{request}/renew", None, 403, "no_role")
-    renewed = desk.steward.post(f"/requests/{request}/renew", None, 200)
+    refused(desk.requester, f"/requests/{request}/renew", {"report": told["id"]}, 403, "no_role")
+    refused(desk.steward, f"/requests/{request}/renew", {"report": request}, 409, "report_changed")
+    renewed = desk.steward.post(f"/requests/{request}/renew", {"report": told["id"]}, 200)
     assert (renewed["state"], renewed["months"]) == ("active", 18)
     refused(desk.requester, f"/requests/{request}/attest", {"statement": "All is deleted."}, 409, "request_state")
     refused(desk.steward, f"/requests/{request}/close", None, 403, "not_your_request")
@@ -172,6 +173,7 @@ def test_views_and_levels_are_set_by_those_who_may(desk: Any) -> None:
     desk.steward.post(f"/datasets/{slug}/views", {**view, "name": "eyes", "kinds": ["orbit"]}, 400, "kind_needs_restricted")
     assert desk.requester.get(f"/datasets/{slug}/views")["results"] == [made]
     # At the level registered the rule alone decides: nobody stands between, but the agreement is signed.
+    desk.administrator.post(f"/datasets/{slug}/level", {"level": "registered"}, 200)
     request = drafted(desk, view="masks")
     assert desk.requester.post(f"/requests/{request}/submit", {}, 200)["state"] == "approved_pending_signatures"
     refused(desk.requester, f"/views/{made['id']}", None, 403, "no_role", method="delete")
@@ -213,6 +215,11 @@ def test_two_people_propose_and_second(desk: Any) -> None:
 def test_several_requests_are_approved_together_by_two(desk: Any) -> None:
     both = [submitted(desk), submitted(desk)]
     desk.steward.post("/requests/approve", {"requests": both}, 409, "needs_two_people")
+    read = desk.steward.get(f"/requests/{both[0]}")["submitted_at"]
+    desk.steward.post(f"/requests/{both[0]}/decide", {"verdict": "approve", "submitted_at": "2020-01-01T00:00:00Z"}, 409, "request_changed")
+    third = submitted(desk)
+    desk.steward.post(f"/requests/{third}/decide", {"verdict": "approve", "submitted_at": read}, 409, "request_changed")
+    desk.steward.post(f"/requests/{third}/decide", {"verdict": "approve", "submitted_at": desk.steward.get(f"/requests/{third}")["submitted_at"]}, 200)
     told = {"dataset": desk.dataset.slug, "act": "bulk_approval", "requests": both, "reason": "Alike."}
     made = desk.steward.post("/dangerous-acts", told, 201)
     desk.second.post(f"/dangerous-acts/{made['id']}/second", None, 200)

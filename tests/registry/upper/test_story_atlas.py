@@ -37,6 +37,7 @@ def test_two_views_and_their_keys(house: Any, live_server: Any, carried: Any) ->
         pass
     assert steward.get(f"/releases/{release['id']}")["state"] == "validated", Release.objects.get().validator
 
+    access.set_level("system:test", house.dataset, "registered")
     slim = access.open_view(house.steward, house.dataset, "normalised", "In MNI space", ["normalised", "normalised_mask"], "registered")
     full = access.open_view(house.steward, house.dataset, "full", "All images", FULL, "controlled")
     holder = User.objects.get(email=seeker.get("/me")["email"])
