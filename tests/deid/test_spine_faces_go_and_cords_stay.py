@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from deid import faces, sideview, spineface
+from deid.facepolicy import FacePolicy
 from deid.faces import HeadImage
 from spatial import affines, volumes
 from spatial.volumes import Volume
@@ -113,7 +114,7 @@ def test_what_is_no_neck_is_not_cut(kind: str) -> None:
 def test_no_tissue_of_a_real_neck_is_cut(mri: Path, name: str) -> None:
     """Crops around the cord, and one axial stack whose front is blanked by saturation: there, only what lies before the blanked edge goes."""
     volume = volumes.load(mri / "nifti" / "cervical_spine" / f"{name}.nii.gz")
-    found = faces._early(HeadImage(volume, region="spine")) or faces._without_head(HeadImage(volume, region="spine"), faces.Asked("face", 0), ())
+    found = faces._early(HeadImage(volume, region="spine"), FacePolicy()) or faces._without_head(HeadImage(volume, region="spine"), faces.Asked("face", 0), ())
     verdicts = {"t2s/t2s_uncropped": "defaced", "t2s/t2s": "no_face", "dmri/dmri": "no_face", "mt/mt0": "no_face"}
     assert found.verdict == verdicts.get(name, "withheld")
     if found.zone is None:
