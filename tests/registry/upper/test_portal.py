@@ -14,7 +14,7 @@ from registry.access import actions as access
 from registry.accounts.models import Kind, Token, User
 from registry.audit.models import Line
 
-pytestmark = pytest.mark.django_db(databases=["default", "vault", "cache"])
+pytestmark = pytest.mark.django_db(databases="__all__")
 PASSWORD = "a long enough passphrase"
 ROOT = Path(__file__).resolve().parents[3]
 
