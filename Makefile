@@ -21,7 +21,7 @@ demo: $(VENV)/.ready ## the whole story, from DICOM to a withdrawn participant (
 	@$(BIN)/python manage.py demo $(if $(FULL),--full) $(if $(SERVE),--serve)
 
 test: $(VENV)/.ready-dev ## every test this machine can run, two at a time; says what it skipped (ARGS="tests/deid -k csa", JOBS=4)
-	@$(BIN)/python -m pytest -n $(or $(JOBS),2) --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -n $(or $(JOBS),2) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(VENV)/.ready-dev ## lint, format, types, and the tests of the house itself
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/python -m pytest -q tests/house --deselect tests/house/test_readme.py
