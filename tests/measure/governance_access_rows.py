@@ -25,4 +25,5 @@ def state_by_role_by_command(depth: str) -> Result:
         transaction.set_rollback(True)
     for line in wrong[:10]:
         print(line, file=sys.stderr)
-    return Result(f"state x role x command: {asked:,} cells asked ({allowed:,} of them allowed), {len(wrong)} wrong ({engine()})", met=not wrong and allowed > 0, sample=depth == "quick")
+    figure = f"state x role x command: {asked:,} cells asked ({allowed:,} of them allowed), {len(wrong)} wrong ({engine()})"
+    return Result(figure, met=not wrong and allowed > 0, sample=depth == "quick")
