@@ -19,6 +19,13 @@ def home(app_label: str, model_name: str | None) -> str:
     return alias if alias in settings.DATABASES else "default"
 
 
+def apps(alias: str) -> list[tuple[str, ...]]:
+    """What `migrate` is asked for in one database: everything, `()`; where only a few models live, their apps, with what those need."""
+    if alias == "default":
+        return [()]
+    return [(app,) for app in sorted({app for (app, _), home in HOMES.items() if home == alias and app != "django_cache"})]
+
+
 class Router:
     """Django's router protocol over `HOMES`."""
 

@@ -59,6 +59,9 @@ globals().update(MYELIN_MAIL)  # EMAIL_BACKEND and its kin
 # The cache keeps out of the registry's own file: a counter must not wait for a long act. On PostgreSQL both are one database.
 if DATABASES["default"]["ENGINE"].endswith("postgresql"):
     del DATABASES["cache"]
+# Tests make the few tables of the small databases from the models; that migrations and models agree is a test of its own.
+for _alias in set(DATABASES) - {"default"}:
+    DATABASES[_alias].setdefault("TEST", {})["MIGRATE"] = False
 DATABASE_ROUTERS = ["registry.router.Router"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 

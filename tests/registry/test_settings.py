@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from django.core.management import call_command
 
 from registry import environment as env
 
@@ -136,3 +137,29 @@ def test_sqlite_keeps_what_it_answered() -> None:
             }
         assert told == {"journal_mode": "wal", "synchronous": 2, "busy_timeout": 30000, "foreign_keys": 1, "secure_delete": 1}
         assert connection.transaction_mode == "IMMEDIATE"
+
+
+@pytest.mark.django_db(databases="__all__")
+def test_migrations_say_all_that_the_models_say() -> None:
+    call_command("makemigrations", check=True, dry_run=True, verbosity=0)
+
+
+@pytest.mark.parametrize("alias", ["vault", "cache"])
+def test_a_small_database_is_migrated_by_what_lives_there(alias: str, tmp_path: Path) -> None:
+    """The same tables as the tests make from the models, at a third of the time that all migrations would take."""
+    program = f"import django; django.setup(); from django.core.management import call_command; from registry import router\n{MIGRATE}"
+    environment = {"PATH": os.environ["PATH"], "MYELIN_HOME": str(tmp_path), "DJANGO_SETTINGS_MODULE": "registry.settings", "ALIAS": alias}
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == TABLES[alias]
+
+
+MIGRATE = """
+import os
+from django.db import connections
+alias = os.environ["ALIAS"]
+for app in router.apps(alias):
+    call_command("migrate", *app, database=alias, verbosity=0)
+print(*sorted(connections[alias].introspection.table_names()))
+"""
+TABLES = {"vault": ["django_migrations", "subjects_sourceidentifier"], "cache": ["accounts_counter", "django_migrations"]}

@@ -9,6 +9,7 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandParser
 
+from registry import router
 from registry.access import actions
 from registry.accounts.models import User
 from registry.keyfiles import private_folder
@@ -28,7 +29,8 @@ class Command(BaseCommand):
             fcntl.flock(lock, fcntl.LOCK_EX)
             call_command("keys", stdout=self.stdout)
             for alias in settings.DATABASES:
-                call_command("migrate", database=alias, interactive=False, verbosity=0)
+                for app in router.apps(alias):
+                    call_command("migrate", *app, database=alias, interactive=False, verbosity=0)
                 call_command("createcachetable", database=alias, verbosity=0)
         self.stdout.write(f"tables of {', '.join(settings.DATABASES)} are up to date")
         if options["admin"]:
