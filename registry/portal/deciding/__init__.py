@@ -1,0 +1,1 @@
+"""Deciding: the steward's one queue, images and requests alike."""

@@ -1,0 +1,1 @@
+"""Finding: the catalogue, the cohort builder, and pictures of what is there."""

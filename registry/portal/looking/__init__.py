@@ -1,0 +1,1 @@
+"""Looking: one image, its quality, what was done to it, and its history."""

@@ -1,0 +1,1 @@
+"""Receiving: a request as a story, agreements, packages, notices and renewals."""
