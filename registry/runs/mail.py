@@ -35,6 +35,7 @@ LETTERS = {
     "upload_done": ("Your upload was looked at", "Every file of your upload has a verdict."),
     "upload_waits": ("Part of your upload waits for you", "Some of your upload cannot go on without you. The page says why and what to do."),
     "retention_soon": ("Originals will be deleted soon", "Originals of an upload will be deleted in seven days. The page says what still needs them."),
+    "image_returned": ("An image came back to you", "A steward has a question about an image of your site. The page says what is asked."),
     "images_wait": ("Images wait for your decision", "New images of a dataset you are steward of wait for your decision."),
     "package_ready": ("Your package is ready", "The package you asked for is ready to be downloaded."),
     "withdrawal_notice": ("A participant has left: please delete their files", "A participant has left. The page lists the files that you must delete."),
