@@ -51,7 +51,11 @@ class Image(models.Model):
 
     class Meta:
         ordering = ["created_at", "id"]
-        indexes = [models.Index(fields=["state", "visit"])]
+        indexes = [
+            models.Index(fields=["state", "visit"]),
+            models.Index(fields=["state", "created_at"], name="image_queue"),
+            models.Index(fields=["-created_at", "-id"], name="image_newest"),
+        ]
         constraints = [
             models.CheckConstraint(condition=models.Q(state__in=["proposed", "returned", "accepted", "refused", "withdrawn"]), name="image_state_known"),
             models.CheckConstraint(condition=models.Q(grade__in=["pass", "review", "fail"]), name="image_grade_known"),

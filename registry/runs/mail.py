@@ -76,6 +76,16 @@ def send_due(limit: int = 200) -> dict[str, int]:
     return told
 
 
+def again(mail: Mail) -> bool:
+    """Lets a mail that was given up be tried anew; whether it was one."""
+    return bool(Mail.objects.filter(pk=mail.pk, state="dead").update(state="queued", tries=0, error_code="", next_try_at=timezone.now()))
+
+
+def forget(mail: Mail) -> bool:
+    """Takes a mail that was given up off the list for good; whether it was one."""
+    return bool(Mail.objects.filter(pk=mail.pk, state="dead").delete()[0])
+
+
 def _send(mail: Mail) -> str:
     """Hands one claimed mail over; returns `sent`, `again` or `dead`."""
     host = urlsplit(settings.MYELIN_URL).hostname or "localhost"
