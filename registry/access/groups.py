@@ -7,7 +7,7 @@ decided on the people who have that very consent when it is done.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -78,7 +78,7 @@ def _answer(key: str, facts: rules.ConsentFacts | None, purpose: rules.Purpose, 
         return deciding.LEFT
     if key in (OVER, CAME_OF_AGE):
         return rules.ended(lapsed=key == CAME_OF_AGE)
-    return rules.decide(replace(facts, valid_until=None) if facts else None, purpose, on)
+    return rules.decide(facts, purpose, on)
 
 
 def may_judge(asker: User, request: Request) -> bool:

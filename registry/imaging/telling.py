@@ -76,8 +76,12 @@ class Layers:
 def extent(path: Path) -> Extent | None:
     """Read from the first 348 bytes of a NIfTI-1 file, packed or not; None for what is none."""
     try:
-        with gzip.open(path, "rb") if path.open("rb").read(2) == b"\x1f\x8b" else path.open("rb") as file:
-            head = file.read(HEADER)
+        with path.open("rb") as raw:
+            head = raw.read(HEADER)
+            if head[:2] == b"\x1f\x8b":
+                raw.seek(0)
+                with gzip.open(raw) as packed:
+                    head = packed.read(HEADER)
         order = next(mark for mark in "<>" if struct.unpack_from(f"{mark}i", head)[0] == HEADER)
         dims, sizes = struct.unpack_from(f"{order}8h", head, 40), struct.unpack_from(f"{order}8f", head, 76)
     except (OSError, EOFError, struct.error, StopIteration):

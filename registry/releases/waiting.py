@@ -52,9 +52,10 @@ class Page:
 def page(asker: User, kind: str = "", after: Cursor | None = None, size: int = 25) -> Page:
     """The next things that need a person, the oldest first."""
     found: list[Waiting] = []
+    facts = policy.facts_of_asker(asker)
     for name, rows in sources(asker):
         if kind in ("", name):
-            found += [_waiting(asker, name, row) for row in _after(rows, after)[: size + 1]]
+            found += [_waiting(facts, name, row) for row in _after(rows, after)[: size + 1]]
     found.sort(key=lambda one: (one.since, one.thing.pk.hex))
     more = (found[size - 1].since, found[size - 1].thing.pk) if len(found) > size else None
     return Page(found[:size], more)
@@ -123,11 +124,10 @@ def _of_stewards(asker: User, mine: set[str]) -> Iterator[tuple[str, QuerySet[An
     yield "release", rows.annotate(since=F("created_at"))
 
 
-def _waiting(asker: User, kind: str, row: Any) -> Waiting:
-    facts = policy.facts_of_asker(asker) if kind in ("returned", "study") else None
+def _waiting(facts: rules.Asker, kind: str, row: Any) -> Waiting:
     dataset = _dataset(kind, row)
     yours = True
-    if facts is not None:  # the site has to move
+    if kind in ("returned", "study"):  # the site has to move
         site = row.visit.participant.site_id if kind == "returned" else row.upload.site_id
         yours = any((role.kind, role.dataset, role.site) == ("contributor", str(getattr(dataset, "pk", "")), str(site)) for role in facts.roles)
     return Waiting(kind, row.since, row, dataset, yours)

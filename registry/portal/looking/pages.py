@@ -15,15 +15,13 @@ from registry.access import policy
 from registry.imaging import queries, telling
 from registry.imaging.models import DOUBTED, FACELESS, WAITS, Image, StoredFile
 from registry.intake import actions as intake
-from registry.portal.headers import POLICY
-from registry.portal.looking.answers import SEALED, Shown, telling as told_of
+from registry.portal.looking.answers import SEALED, Shown
+from registry.portal.looking.answers import telling as told_of
 from registry.portal.looking.forms import CONTRASTS, STATE_WORDS, Filters
 from registry.releases import history
 
 A_PAGE = 25
 LARGE = 200 << 20  # bytes from which a volume is loaded on demand only
-# The viewer makes pictures of its own and reads the volume that it is given. Nothing written into the page runs here either.
-VIEWER = "; ".join(f"{name} {value}" for name, value in (POLICY | {"img-src": "'self' data: blob:", "connect-src": "'self' data: blob:"}).items())
 
 
 def image_or_404(asker: Any, pk: UUID, rows: QuerySet[Image] | None = None) -> Image:
@@ -59,10 +57,10 @@ def _older(rows: QuerySet[Image], cursor: str) -> QuerySet[Image]:
 class ImagePage(Shown):
     """One image: the viewer, its quality, what was done to it, where it comes from, what happened to it; and for who may decide, the decision."""
 
+    csp = {"img-src": "'self' data: blob:", "connect-src": "'self' data: blob:"}  # the viewer makes pictures of its own, and reads them back
+
     def get(self, request: HttpRequest, pk: UUID) -> HttpResponse:
-        answer = render(request, "portal/looking/image.html", self.told(image_or_404(self.asker, pk)))
-        answer.headers["Content-Security-Policy"] = VIEWER
-        return answer
+        return render(request, "portal/looking/image.html", self.told(image_or_404(self.asker, pk)))
 
     def told(self, image: Image) -> dict[str, Any]:
         person, asker = image.visit.participant, self.asker
