@@ -1,4 +1,4 @@
-"""The queue and the pages of deciding: what stands in it for whom, in which order; each act with a twin that is refused; numbers of queries that do not grow."""
+"""The queue and the pages of deciding: what stands there for whom, in which order; each act with a twin that is refused; queries that do not grow."""
 
 from __future__ import annotations
 
