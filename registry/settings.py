@@ -129,8 +129,8 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 LOGIN_URL = "/sign-in"
 
-LANGUAGE_CODE = "en"
-LANGUAGES = [("en", "English"), ("de", "Deutsch")]
+LANGUAGE_CODE = "en-gb"  # whose dates nobody takes for another day
+LANGUAGES = [("en-gb", "English"), ("de", "Deutsch")]
 LOCALE_PATHS = [ROOT / "registry/portal/locale"]
 USE_I18N = True
 FORM_RENDERER = "django.forms.renderers.TemplatesSetting"  # templates/django/forms of the portal
