@@ -41,7 +41,7 @@ PLAIN = {
     "AnnotationsDoor", "TemplatesDoor", "UploadsDoor", "UploadDoor", "CorrectionsDoor", "ReleasesDoor", "ReleaseDoor", "DataCiteDoor", "AgreementDoor",
     "EntitlementsDoor", "EntitlementDoor", "PackagesDoor", "PackageDoor", "CountFieldsDoor", "MembersDoor", "ReportsDoor",
     "ViewsDoor", "ProposalsDoor",
-    "StartPage", "SignInPage", "AccountPage", "PasswordPage",
+    "StartPage", "SignInPage", "AccountPage", "PasswordPage", "ActsPage",
 }  # fmt: skip
 
 
