@@ -38,9 +38,7 @@ def split(actor: User, study: Study, files: Collection[UploadFile]) -> Study:
     with transaction.atomic():
         held = _held(study.upload, [study])[0]
         if not is_nifti(held):
-            raise Conflict(
-                "study_whole", "A study that a scanner made is not split.", "Where it holds scans of two patients, refuse it and hand them in apart."
-            )
+            raise Conflict("study_whole", "A study that a scanner made is not split.", "Where it holds two patients, refuse it and hand them in apart.")
         mine = {row.pk: row for row in held.files.all()}
         chosen = {row.pk for row in files}
         if not chosen or not chosen < set(mine):
