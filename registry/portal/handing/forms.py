@@ -57,7 +57,9 @@ class NewVisit(forms.Form):
     """A visit of somebody."""
 
     label = text(label=_("Label"), help_text=_("Small letters and digits: m00, m12."))
-    date = forms.DateField(label=_("Date"), widget=forms.DateInput(attrs={"type": "date", **OFF}), help_text=_("Becomes a keyed code at once; the date is not kept."))
+    date = forms.DateField(
+        label=_("Date"), widget=forms.DateInput(attrs={"type": "date", **OFF}), help_text=_("Becomes a keyed code at once; the date is not kept.")
+    )
     purpose = text(label=_("Purpose"), required=False, help_text=_("A word of the dataset's protocol, or nothing."))
 
 
@@ -112,3 +114,47 @@ class Withdraw(forms.Form):
 
     label = text(label=_("Type the label of the participant"), help_text=_("So that nobody leaves by a slip."))
     only_here = text(label=_("Only from this dataset, because"), required=False, help_text=_("Leave empty: they leave every dataset they take part in."))
+
+
+class NewMapping(forms.Form):
+    """How a table reads, as JSON."""
+
+    name = text(label=_("Name of the mapping"), help_text=_("Small letters, digits, - and _."))
+    spec = forms.JSONField(label=_("Mapping (JSON)"), widget=forms.Textarea(attrs={"rows": 12, "wrap": "off", **OFF}))
+
+
+class Table(forms.Form):
+    """A table, and the mapping that reads it."""
+
+    name = forms.ChoiceField(label=_("Mapping"))
+    table = forms.CharField(label=_("Table"), strip=False, widget=forms.Textarea(attrs={"rows": 10, "wrap": "off", **OFF}))
+
+    def __init__(self, names: list[str], *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["name"].choices = [(name, name) for name in names]  # type: ignore[attr-defined]
+
+
+class Contrast(forms.Form):
+    """What an image is: a contrast of BIDS, or something that is kept out."""
+
+    is_a = forms.ChoiceField(label=_("It is"))
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        outs = [("code:localizer", _("a localizer: keep it out")), ("code:derived_map", _("a computed map: keep it out"))]
+        outs += [("code:secondary_capture", _("a screenshot: keep it out"))]
+        self.fields["is_a"].choices = [*((word, word) for word in _contrasts()), *outs]  # type: ignore[attr-defined]
+
+    def said(self) -> dict[str, Any]:
+        """As the act takes it."""
+        word = self.cleaned_data["is_a"]
+        if word.startswith("code:"):
+            return {"code": word.removeprefix("code:")}
+        datatype, suffix, entities = _contrasts()[word]
+        return {"datatype": datatype, "suffix": suffix, "entities": entities}
+
+
+def _contrasts() -> dict[str, tuple[str, str, dict[str, Any]]]:
+    from bidstree import said  # late: it brings numpy, which a web process needs for nothing else
+
+    return said.CONTRASTS
