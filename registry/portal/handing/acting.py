@@ -60,7 +60,7 @@ class Handing(Page):
 
     def place(self, key: str) -> overview.Place:
         """The place of this name where the asker hands in. Raises Http404."""
-        return found((one for one in overview.places(self.asker) if one.key == key))
+        return found(one for one in overview.places(self.asker) if one.key == key)
 
 
 def found(rows: Any, **by: Any) -> Any:

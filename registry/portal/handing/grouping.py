@@ -26,14 +26,10 @@ from registry.subjects.models import Participant, Visit
 STUDIES, FILES = 50, 300
 
 
-class UploadPage(Handing):
+class OneUpload(Handing):
     """One upload: its studies, those that wait first, and what was not taken, with reasons."""
 
     template = "portal/handing/upload.html"
-    gives = True
-
-    def get(self, request: HttpRequest, pk: UUID) -> HttpResponse:
-        return self.shown(self.upload(pk), Whose())
 
     def upload(self, pk: UUID) -> Upload:
         return found(queries.uploads(self.asker), pk=pk)
@@ -54,13 +50,15 @@ class UploadPage(Handing):
         return queries.studies(self.asker).filter(upload=upload).select_related("participant", "visit", "upload__dataset", "upload__site")
 
 
-class MergePage(UploadPage):
-    """Several waiting studies are one visit."""
-
-    gives = False
+class UploadPage(OneUpload):
+    gives = True
 
     def get(self, request: HttpRequest, pk: UUID) -> HttpResponse:
-        return self.http_method_not_allowed(request)
+        return self.shown(self.upload(pk), Whose())
+
+
+class MergePage(OneUpload):
+    """Several waiting studies are one visit."""
 
     def post(self, request: HttpRequest, pk: UUID) -> HttpResponse:
         upload, form, chosen = self.upload(pk), Whose(request.POST), request.POST.getlist("study")
@@ -88,14 +86,10 @@ def visit(person: Participant, label: str) -> Visit:
     return one
 
 
-class StudyPage(Handing):
+class OneStudy(Handing):
     """One study: whose it is, what became of its images and files, and what can be said about it."""
 
     template = "portal/handing/study.html"
-    gives = True
-
-    def get(self, request: HttpRequest, pk: UUID) -> HttpResponse:
-        return self.shown(self.study(pk))
 
     def study(self, pk: UUID) -> Study:
         rows = queries.studies(self.asker).select_related("participant", "visit", "upload__dataset", "upload__site")
@@ -117,15 +111,18 @@ class StudyPage(Handing):
         return self.show(status, **told | forms)
 
 
-class OnStudy(StudyPage):
-    """An act on a study; refused, the study's page says why."""
-
-    gives = False
-    form_class: type[Any] = Why
-    form_name = "why"
+class StudyPage(OneStudy):
+    gives = True
 
     def get(self, request: HttpRequest, pk: UUID) -> HttpResponse:
-        return self.http_method_not_allowed(request)
+        return self.shown(self.study(pk))
+
+
+class OnStudy(OneStudy):
+    """An act on a study; refused, the study's page says why."""
+
+    form_class: type[Any] = Why
+    form_name = "why"
 
     def post(self, request: HttpRequest, pk: UUID) -> HttpResponse:
         study, form = self.study(pk), self.form_class(request.POST)

@@ -59,7 +59,9 @@ class SendPage(Handing):
 
     def get(self, request: HttpRequest, pk: UUID | None = None) -> HttpResponse:
         if pk is None:
-            place = self.place(request.GET.get("where", ""))
+            place = next((one for one in overview.places(self.asker) if one.key == request.GET.get("where")), None)
+            if place is None:
+                return redirect("portal:handing")
             begun = queries.uploads(self.asker).filter(dataset=place.dataset, site=place.site, state=Upload.State.RECEIVING)
             return self.show(place=place, begun=begun.order_by("-created_at")[:5], **_addresses())
         upload = found(queries.uploads(self.asker), pk=pk)

@@ -106,14 +106,10 @@ def _take(page: Handing, place: overview.Place, kind: str, rows: list[Any]) -> l
     return acts[kind]()
 
 
-class PersonPage(Handing):
+class OnePerson(Handing):
     """One participant, for their own site: consent with its history, visits, images and their states, and what can be done."""
 
     template = "portal/handing/person.html"
-    gives = True
-
-    def get(self, request: HttpRequest, pk: UUID) -> HttpResponse:
-        return self.shown(self.person(pk))
 
     def person(self, pk: UUID) -> Participant:
         """Somebody of a site for which the asker hands in. Raises Http404."""
@@ -130,15 +126,18 @@ class PersonPage(Handing):
         return self.show(status, **overview.standing_of(self.asker, one), **{**told, **filled})
 
 
-class OnPerson(PersonPage):
-    """An act on somebody; refused, their page says why."""
-
-    gives = False
-    words: Any = ""
-    name = ""
+class PersonPage(OnePerson):
+    gives = True
 
     def get(self, request: HttpRequest, pk: UUID) -> HttpResponse:
-        return self.http_method_not_allowed(request)
+        return self.shown(self.person(pk))
+
+
+class OnPerson(OnePerson):
+    """An act on somebody; refused, their page says why."""
+
+    words: Any = ""
+    name = ""
 
     def post(self, request: HttpRequest, pk: UUID) -> HttpResponse:
         one = self.person(pk)
@@ -179,9 +178,10 @@ class ConsentPage(OnPerson):
         return actions.record_consents(self.asker, [(one, form.row(self.forms_of(one)))])
 
 
-class ReportPage(PersonPage):
+class ReportPage(OnePerson):
     """All that is held of somebody, why, and who had it, as a file: for the person, through their site. The act writes its own line."""
 
+    gives = True
     step_up = True
 
     def get(self, request: HttpRequest, pk: UUID) -> HttpResponse:
@@ -193,11 +193,10 @@ class ReportPage(PersonPage):
         return HttpResponse(reporting.page(told), content_type="text/html; charset=utf-8", headers=headers)
 
 
-class WithdrawPage(PersonPage):
+class WithdrawPage(OnePerson):
     """Somebody leaves: what ends at once, what follows, and the label typed, for it cannot be taken back."""
 
     template = "portal/handing/withdraw.html"
-    gives = False
     step_up = True
 
     def get(self, request: HttpRequest, pk: UUID) -> HttpResponse:

@@ -23,14 +23,10 @@ EXAMPLE = {
 }
 
 
-class TablesPage(Handing):
+class Tables(Handing):
     """The mappings of a site, and a table to be tried with one of them. A mapping names columns and nobody."""
 
     template = "portal/handing/tables.html"
-    gives = True
-
-    def get(self, request: HttpRequest, slug: str, site: str) -> HttpResponse:
-        return self.shown(self.place(f"{slug}/{site}"))
 
     def shown(self, place: overview.Place, status: int = 200, **told: Any) -> HttpResponse:
         mappings = self.mappings(place)
@@ -43,13 +39,15 @@ class TablesPage(Handing):
         return list({one.name: one for one in rows}.values())
 
 
-class MappingPage(TablesPage):
-    """Save how a table reads."""
-
-    gives = False
+class TablesPage(Tables):
+    gives = True
 
     def get(self, request: HttpRequest, slug: str, site: str) -> HttpResponse:
-        return self.http_method_not_allowed(request)
+        return self.shown(self.place(f"{slug}/{site}"))
+
+
+class MappingPage(Tables):
+    """Save how a table reads."""
 
     def post(self, request: HttpRequest, slug: str, site: str) -> HttpResponse:
         place, form = self.place(f"{slug}/{site}"), NewMapping(request.POST)
@@ -61,13 +59,8 @@ class MappingPage(TablesPage):
         return self.done(_("The mapping was saved."), "portal:tables", slug=slug, site=site)
 
 
-class TablePage(TablesPage):
+class TablePage(Tables):
     """Try a table, or take it. To take is to plan it again, and to write all of it or nothing."""
-
-    gives = False
-
-    def get(self, request: HttpRequest, slug: str, site: str) -> HttpResponse:
-        return self.http_method_not_allowed(request)
 
     def post(self, request: HttpRequest, slug: str, site: str) -> HttpResponse:
         place = self.place(f"{slug}/{site}")
