@@ -114,7 +114,7 @@ def test_a_closed_tab_loses_nothing_and_the_receipt_is_joined_later(browse: Brow
     assert len(begun) == 2 - len(kept) and "complete" not in page.inner_text("#where").lower().replace("nothing is complete", "")
     assert carried.really("sort") == 1
     page.wait_for_selector("#hand-in[data-complete]")
-    page.goto(f"/hand-in/uploads/{upload.pk}")
+    page.goto(f"/uploads/{upload.pk}")
     assert axe(page) == []
     page.set_input_files("#folder", folder)
     page.wait_for_selector("#receipt:visible")
