@@ -47,20 +47,13 @@ def listen(page: Any) -> list[tuple[str, str, str]]:
 
 def choose(page: Any, house: Any, folder: Path, at: str = "") -> None:
     page.goto(at or f"/hand-in/new?where={house.dataset.slug}/{house.site.code}")
+    page.wait_for_selector("#choose:visible")
     page.set_input_files("#folder", folder)
     page.wait_for_selector("#start:enabled")
 
 
-def until(true: Callable[[], Any], seconds: float = 20) -> Any:
-    end = time.monotonic() + seconds
-    while not (found := true()):
-        assert time.monotonic() < end, "it did not come to that"
-        time.sleep(0.05)
-    return found
-
-
 def waited(page: Any, true: Callable[[], Any], seconds: float = 20) -> Any:
-    """As `until`, while the browser's own events go on."""
+    """What becomes true while the browser's own events go on."""
     end = time.monotonic() + seconds
     while not (found := true()):
         assert time.monotonic() < end, page.inner_text("main")
@@ -106,6 +99,7 @@ def test_a_closed_tab_loses_nothing_and_the_receipt_is_joined_later(browse: Brow
     heard = listen(page)
     page.goto("/hand-in")
     page.click("text=Choose the folder again and continue")
+    page.wait_for_selector("#choose:visible")
     page.set_input_files("#folder", folder)
     page.wait_for_selector("#start:enabled")
     page.click("#start")
