@@ -12,8 +12,7 @@ import sys
 import tempfile
 from collections import Counter
 from dataclasses import dataclass, field
-from functools import cache
-from pathlib import Path
+from functools import cache, partial
 from typing import Any
 
 from portal_house import Portal, opened, served
@@ -73,15 +72,12 @@ def first(wrong: list[str]) -> str:
 def deploy_check() -> str:
     """What Django says against a production set-up, "" where nothing."""
     with tempfile.TemporaryDirectory() as home:
-        (Path(home) / "keys").mkdir()
-        for name in ("audit", "vault"):
-            (Path(home) / "keys" / name).write_text(secrets.token_hex(32))
-        environment = {
-            "PATH": os.environ["PATH"], "MYELIN_ENV": "production", "MYELIN_SECRET_KEY": secrets.token_urlsafe(64), "MYELIN_HOSTS": "registry.example.org",
-            "MYELIN_HOME": home, "MYELIN_URL": "https://registry.example.org",
-        }  # fmt: skip
-        command = [sys.executable, "manage.py", "check", "--deploy", "--tag", "security", "--fail-level", "WARNING"]
-        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False)
+        environment = {"PATH": os.environ["PATH"], "MYELIN_HOME": home, "MYELIN_ENV": "development"}
+        run = partial(subprocess.run, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+        run([sys.executable, "manage.py", "keys"], env=environment)
+        environment |= {"MYELIN_ENV": "production", "MYELIN_SECRET_KEY": secrets.token_urlsafe(64), "MYELIN_HOSTS": "registry.example.org"}
+        environment |= {"MYELIN_URL": "https://registry.example.org"}
+        done = run([sys.executable, "manage.py", "check", "--deploy", "--tag", "security", "--fail-level", "WARNING"], env=environment)
         return "" if done.returncode == 0 else done.stderr.strip()[-200:]
 
 
@@ -98,8 +94,10 @@ class Seen:
 
 @cache
 def seen(depth: str) -> Seen:
-    """Every page in a real browser, in all four ways. QUICK looks at each once, in turn at 360 px in the dark and at 1280 px in the light."""
-    portal, found = opened(depth), crawled(depth)
+    """Every page in a real browser, in all four ways. QUICK looks at one of each kind, in turn at 360 px in the dark and at 1280 px in the light."""
+    portal, found = opened(depth), [(who, page) for who, page in crawled(depth) if page.html and page.answer.content]
+    if depth == "quick":
+        found = list({page.name: (who, page) for who, page in found}.values())
     from tests.registry.upper.portal.browsing import Browsing, started
 
     told = Seen()
@@ -108,8 +106,7 @@ def seen(depth: str) -> Seen:
             for who in portal.people:
                 browse = Browsing(browser, url)
                 page = browse(portal.people[who], width=look[0], color_scheme=look[1])
-                paths = [one.path for name, one in found if name == who and one.html]
-                for path in paths[place::2] if depth == "quick" else paths:
+                for path in [one.path for name, one in (found[place::2] if depth == "quick" else found) if name == who]:
                     _look(page, path, f"{path} as {who} at {look[0]} px, {look[1]}", told)
                 told.wrong += browse.close()
     return told
