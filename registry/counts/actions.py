@@ -94,7 +94,8 @@ def prices(asker: User | None, dataset: Dataset, where: Iterable[str], ways: Ite
     Nothing is asked, and nothing told. Raises Denied, Invalid as they would.
     """
     base, wanted = vocabulary.read(where, dataset), list(ways)
-    exact, most = _is_exact(asker, dataset, site), most_conditions(asker)
+    who = policy.facts_of_asker(asker)
+    exact, most = _is_exact(who, dataset, site), most_conditions(who)
     known = vocabulary.fields(dataset)
     fits = [len(base) + len(fields) <= most for fields in wanted]
     if exact or asker is None:
@@ -131,8 +132,9 @@ def _answered(
     asker: Any, dataset: Dataset, base: Question, questions: list[Question], by: tuple[str, ...], site: Any
 ) -> tuple[list[int | None], bool, int | None]:
     """The answers, whether they are exact, and how many questions are left: all with one line, or none of them."""
-    exact = _is_exact(asker, dataset, site)
-    _require_few(asker, max(len(one) for one in questions))
+    who = policy.facts_of_asker(asker)
+    exact = _is_exact(who, dataset, site)
+    _require_few(who, max(len(one) for one in questions))
     with transaction.atomic():
         counts, left, new = _exactly(asker, dataset, site, questions) if exact else _told(asker, dataset, questions)
         detail = {"asked": [_text(base), *by], "exact": exact, "new": new}

@@ -41,7 +41,8 @@ PLAIN = {
     "AnnotationsDoor", "TemplatesDoor", "UploadsDoor", "UploadDoor", "CorrectionsDoor", "ReleasesDoor", "ReleaseDoor", "DataCiteDoor", "AgreementDoor",
     "EntitlementsDoor", "EntitlementDoor", "PackagesDoor", "PackageDoor", "CountFieldsDoor", "MembersDoor", "ReportsDoor",
     "ViewsDoor", "ProposalsDoor",
-    "StartPage", "SignInPage", "AccountPage", "PasswordPage",
+    "StartPage", "SignInPage", "AccountPage", "PasswordPage", "CataloguePage", "DatasetPage", "DictionaryPage", "BuildPage", "PicturesPage",
+    "CohortsPage", "CohortPage", "LinkedCohortPage",
 }  # fmt: skip
 
 
