@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -80,6 +81,15 @@ class Browsing:
         for context in self.contexts:
             context.close()
         return [line for line in self.wrong if not any(part in line for part in self.expected)]
+
+
+def until(page: Page, expression: str, seconds: float = 10) -> Any:
+    """Asks a page until an expression is true. Playwright's own `wait_for_function` evaluates text in the page, which the policy forbids."""
+    ends = time.monotonic() + seconds
+    while not (told := page.evaluate(expression)):
+        assert time.monotonic() < ends, f"never true: {expression}"
+        page.wait_for_timeout(50)
+    return told
 
 
 def ask_axe(page: Page) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 import pyrage
 import pytest
 
-from tests.registry.upper.portal.browsing import Browsing
+from tests.registry.upper.portal.browsing import Browsing, until
 
 pytestmark = [pytest.mark.django_db(databases="__all__", transaction=True), pytest.mark.needs("chromium")]
 
@@ -26,7 +26,7 @@ def test_what_goes_wrong_in_a_page_is_seen(browse: Browsing) -> None:
     page.evaluate("document.body.append(Object.assign(document.createElement('script'), {textContent: 'window.ran = 1'}))")
     page.evaluate("document.body.append(Object.assign(document.createElement('script'), {src: '/static/nothing.js'}))")
     page.evaluate("void setTimeout(() => { throw new Error('on purpose') })")
-    page.wait_for_function("performance.getEntriesByName(location.origin + '/static/nothing.js').length")
+    until(page, "performance.getEntriesByName(location.origin + '/static/nothing.js').length")
     page.wait_for_timeout(100)
     assert page.evaluate("window.ran") is None
     wrong = " | ".join(browse.wrong)
