@@ -35,7 +35,7 @@ vendor: ## fetch anew what the pages load from others (needs node and npm; the o
 words: $(VENV)/.ready-dev ## collect what the pages say into the German catalogue, and compile it
 	@DJANGO_SETTINGS_MODULE=registry.settings PYTHONPATH=. $(BIN)/python tests/registry/upper/portal/words.py
 
-show: show-main show-headers show-faces show-bids show-quality show-governance ## measure what every issue promises, and print it as tables
+show: show-main show-headers show-faces show-bids show-quality show-governance show-portal ## measure what every issue promises, and print it as tables
 
 show-main: $(VENV)/.ready-dev ## the main job measured (QUICK=1: minutes; FULL=1: everything, kept in docs/measured/main.json)
 	@PYTHONPATH=. $(BIN)/python tests/measure/main.py $(if $(QUICK),--quick) $(if $(FULL),--full)
@@ -54,6 +54,9 @@ show-quality: $(VENV)/.ready-dev ## quality measured beside MRIQC's functions an
 
 show-governance: $(VENV)/.ready-dev ## consent, access, departures and the log measured (QUICK=1, FULL=1, ONLY="..." as above)
 	@PYTHONPATH=. $(BIN)/python tests/measure/governance.py $(if $(QUICK),--quick) $(if $(FULL),--full) $(if $(ONLY),--only "$(ONLY)")
+
+show-portal: $(VENV)/.ready-dev ## the portal measured in a real browser (QUICK=1, FULL=1, ONLY="..." as above)
+	@PYTHONPATH=. $(BIN)/python tests/measure/portal.py $(if $(QUICK),--quick) $(if $(FULL),--full) $(if $(ONLY),--only "$(ONLY)")
 
 serve: $(VENV)/.ready ## the web process on http://127.0.0.1:8000 (development settings; PORT=8001 for another)
 	@$(BIN)/python manage.py bootstrap >/dev/null && exec $(BIN)/python manage.py runserver --noreload $(or $(PORT),8000)

@@ -29,7 +29,11 @@ STYLED = frozenset({"docs"})
 SCRIPTS = frozenset({"default-src", "script-src", "script-src-elem", "script-src-attr", "worker-src", "base-uri", "object-src"})
 # What a view may add: our own host, data and blobs of the page itself, and WebAssembly (which evaluates no text).
 LAWFUL = re.compile(r"('self'|'none'|data:|blob:|'wasm-unsafe-eval')")
-OTHERS = {"Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()", "Cross-Origin-Resource-Policy": "same-origin"}
+OTHERS = {
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "X-Frame-Options": "DENY",  # static files too
+}
 
 
 class ContentSecurityPolicy:

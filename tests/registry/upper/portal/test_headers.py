@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import pytest
@@ -11,11 +10,10 @@ from django.test import Client, RequestFactory
 from django.urls import URLPattern, URLResolver, get_resolver
 from django.views import View
 
-from registry.portal.headers import LAWFUL, POLICY, SCRIPTS, ContentSecurityPolicy, wider
+from registry.portal.headers import POLICY, ContentSecurityPolicy, wider
+from tests.registry.upper.portal.strict import faults, loose, policy_of
 
 pytestmark = pytest.mark.django_db(databases="__all__")
-# The one page that writes styles into itself, and the viewer, whose library does.
-STYLED = {"docs"}
 
 
 def views(resolver: Any = None) -> list[tuple[str, Any]]:
@@ -26,16 +24,6 @@ def views(resolver: Any = None) -> list[tuple[str, Any]]:
         elif isinstance(one, URLPattern):
             found.append((one.name or "", one.callback))
     return found
-
-
-def policy_of(answer: HttpResponse) -> dict[str, str]:
-    return dict(part.strip().split(" ", 1) for part in answer["Content-Security-Policy"].split(";"))
-
-
-def loose(policy: dict[str, str]) -> list[str]:
-    """What a policy lets in that no page of ours may: scripts from elsewhere, written into a page, or evaluated; anything at all from elsewhere."""
-    found = [f"{name} {word}" for name, value in policy.items() for word in value.split() if re.search(r"https?:|wss?:|\*|^[\w.-]+\.\w+$", word)]
-    return found + [f"{name} {word}" for name in SCRIPTS & set(policy) for word in policy[name].split() if not LAWFUL.fullmatch(word)]
 
 
 def test_no_view_asks_for_a_policy_that_is_loose() -> None:
@@ -89,11 +77,8 @@ def test_a_view_may_ask_for_more_but_never_for_scripts_written_into_it(rf: Reque
 def test_every_answer_has_every_header(path: str, house: Any, door: Any) -> None:
     for user in (None, house.steward):
         answer = door(user).client.get(path)
-        policy = policy_of(answer)
-        assert loose(policy) == []
-        assert path == "/api/v1/docs" or policy["style-src"] == "'self'"
-        assert (answer["X-Content-Type-Options"], answer["Referrer-Policy"]) == ("nosniff", "same-origin")
-        assert (answer["Cross-Origin-Opener-Policy"], answer["Cross-Origin-Resource-Policy"]) == ("same-origin", "same-origin")
+        assert faults(path, answer) == []
+        assert path == "/api/v1/docs" or policy_of(answer)["style-src"] == "'self'"
         assert "camera=()" in answer["Permissions-Policy"]
         for close in answer._resource_closers:  # not answer.close(), which would end the test's connection
             close()
@@ -119,3 +104,11 @@ def test_the_administration_is_closed_until_it_is_opened_and_then_open_to_staff_
     client = Client()
     client.force_login(staff)
     assert client.post(f"/admin/accounts/user/{staff.pk}/change/", {"email": "another@example.org"}).status_code == 403
+
+
+def test_what_is_written_into_a_page_and_a_missing_header_are_seen() -> None:
+    answer = Client().get("/")
+    assert faults("/", answer) == []
+    answer.content += b"<p style='color: red'></p><script>one()</script>"
+    del answer.headers["X-Frame-Options"]
+    assert faults("/", answer) == ["/: X-Frame-Options is not DENY", "/: written into it:  style=", "/: written into it: <script"]
