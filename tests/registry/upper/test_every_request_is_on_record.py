@@ -41,8 +41,8 @@ PLAIN = {
     "AnnotationsDoor", "TemplatesDoor", "UploadsDoor", "UploadDoor", "CorrectionsDoor", "ReleasesDoor", "ReleaseDoor", "DataCiteDoor", "AgreementDoor",
     "EntitlementsDoor", "EntitlementDoor", "PackagesDoor", "PackageDoor", "CountFieldsDoor", "MembersDoor", "ReportsDoor",
     "ViewsDoor", "ProposalsDoor", "PieceDoor",
-    "StartPage", "SignInPage", "AccountPage", "PasswordPage", "ActsPage",
-    "OverviewPage", "SendPage", "PastePage", "WithdrawPage",
+    "StartPage", "SignInPage", "AccountPage", "PasswordPage", "ActsPage", "CataloguePage", "DatasetPage", "DictionaryPage", "BuildPage", "PicturesPage",
+    "OverviewPage", "SendPage", "PastePage", "WithdrawPage", "CohortsPage", "CohortPage", "LinkedCohortPage",
 }  # fmt: skip
 
 
