@@ -12,7 +12,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 
-.PHONY: help demo test check format show show-main show-headers show-faces show-bids show-quality show-governance serve worker clean
+.PHONY: help demo test check format vendor words show show-main show-headers show-faces show-bids show-quality show-governance show-portal serve worker clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1|\2/' | awk -F'|' '{printf "  %-12s %s\n", substr($$1,3), $$2}'
@@ -28,6 +28,12 @@ check: $(VENV)/.ready-dev ## lint, format, types, and the tests of the house its
 
 format: $(VENV)/.ready-dev ## let ruff lay out the code
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+vendor: ## fetch anew what the pages load from others (needs node and npm; the output is committed, so nobody else does)
+	@cd vendor && npm ci --ignore-scripts --no-audit --no-fund && node vendor.mjs
+
+words: $(VENV)/.ready-dev ## collect what the pages say into the German catalogue, and compile it
+	@DJANGO_SETTINGS_MODULE=registry.settings PYTHONPATH=. $(BIN)/python tests/registry/upper/portal/words.py
 
 show: show-main show-headers show-faces show-bids show-quality show-governance ## measure what every issue promises, and print it as tables
 

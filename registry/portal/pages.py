@@ -11,6 +11,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse, reverse_lazy
 from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext_lazy as _
 from django.views import View
 
 from registry.access import actions
@@ -19,8 +20,8 @@ from registry.accounts.models import Token
 from registry.portal.forms import NewToken, SignIn
 from registry.rules import Invalid
 
-NO_FIT = "Address and password do not fit."
-WAIT = "There were too many tries. Wait some minutes, then try again."
+NO_FIT = _("Address and password do not fit.")
+WAIT = _("There were too many tries. Wait some minutes, then try again.")
 
 
 class Page(View):
@@ -91,9 +92,9 @@ class AccountPage(Page):
         given = form.cleaned_data
         try:
             if stepup.dangerous(given["scopes"]) and not stepup.confirm(request, given["password"]):
-                form.add_error("password", "This is not your password.")
+                form.add_error("password", _("This is not your password."))
                 return self._show(request, form, 400)
-            _, text = actions.issue_token(stepup.signed_in(request), given["name"], given["scopes"], given["days"])
+            _token, text = actions.issue_token(stepup.signed_in(request), given["name"], given["scopes"], given["days"])
         except signing.TooManyTries:
             form.add_error("password", WAIT)
             return self._show(request, form, 429)
