@@ -16,6 +16,7 @@ from registry.accounts import queries as accounts
 from registry.portal.receiving import story
 from registry.portal.receiving.acting import ActingPage, on_form
 from registry.portal.receiving.forms import SignForm
+from registry.portal.receiving.requests import way_to
 from registry.rules import Invalid
 
 KEPT, GONE, NEW = "kept", "gone", "new"
@@ -45,6 +46,7 @@ class AgreementPage(ActingPage):
         signed = before is not None and agreement is not None and before.agreement_id == agreement.pk
         told = {
             "held": held,
+            "crumbs": way_to(held),
             "agreement": agreement,
             "before": before,
             "signed": signed,

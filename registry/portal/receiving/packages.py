@@ -80,6 +80,7 @@ class PackagePage(ActingPage):
         kinds = Counter(filekinds.of(file["path"].partition("/")[2]) for file in files)
         shown = told(package) | {
             "files": files[:SHOWN],
+            "crumbs": [(reverse("portal:packages"), _("Packages"))],
             "more": max(0, len(files) - SHOWN),
             "kinds": [(filekinds.KINDS[kind], number) for kind, number in sorted(kinds.items())],
             "obligations": package.manifest.get("obligations", []),

@@ -5,21 +5,23 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
-from django.urls import reverse
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse, reverse_lazy
+from django.utils.text import slugify
 from django.utils.translation import gettext_lazy as _
 
 from registry.access import actions, filekinds, queries, signing
 from registry.access.models import Request
 from registry.accounts.models import Dataset, Level
 from registry.portal.receiving import story
-from registry.portal.receiving.acting import ActingPage, found, on_form
+from registry.portal.receiving.acting import ActingPage, on_form
 from registry.portal.receiving.forms import PROMISES, PURPOSES, USES, AttestForm, KeyForm, MemberForm, PaperForm, ReportForm, RequestForm
 from registry.rules import Invalid
 
 NOT_ASKED_FOR = (Level.REMOTE_ONLY, Level.CLOSED)
 PER_PAGE = 100
+TOP = [(reverse_lazy("portal:requests"), _("Requests"))]
 # States in which something is to be done by the team.
 WAITING = frozenset({"draft", "returned", "approved_pending_signatures", "renewal_due", "suspended", "closing", "expired", "revoked"})
 
@@ -38,18 +40,24 @@ class RequestsPage(ActingPage):
 
 
 class NewRequestPage(ActingPage):
-    """A new request: first the dataset, then what is asked of it."""
+    """A new request: first the dataset. An address that names it leads on."""
 
     def get(self, request: HttpRequest) -> HttpResponse:
-        slug = request.GET.get("dataset", "")
-        if not slug:
-            rows = queries.datasets(self.asker).exclude(purpose_level__in=NOT_ASKED_FOR).order_by("name")
-            return render(request, "portal/receiving/choose_dataset.html", {"datasets": rows})
+        if slug := slugify(request.GET.get("dataset", "")):
+            return redirect("portal:ask", slug=slug)
+        rows = queries.datasets(self.asker).exclude(purpose_level__in=NOT_ASKED_FOR).order_by("name")
+        return render(request, "portal/receiving/choose_dataset.html", {"datasets": rows, "crumbs": TOP})
+
+
+class AskPage(ActingPage):
+    """What is asked of one dataset."""
+
+    def get(self, request: HttpRequest, slug: str) -> HttpResponse:
         dataset = self.dataset(slug)
         return self._show(dataset, RequestForm(dataset=dataset, asker=self.asker))
 
-    def post(self, request: HttpRequest) -> HttpResponse:
-        dataset = self.dataset(request.POST.get("dataset", ""))
+    def post(self, request: HttpRequest, slug: str) -> HttpResponse:
+        dataset = self.dataset(slug)
         form = RequestForm(request.POST, dataset=dataset, asker=self.asker)
         if not form.is_valid():
             return self._show(dataset, form, 400)
@@ -63,11 +71,13 @@ class NewRequestPage(ActingPage):
         return self.done(_("The draft is kept. Nobody but your team sees it until you hand it in."), reverse("portal:request", args=[made.pk]))
 
     def dataset(self, slug: str) -> Dataset:
-        row = queries.datasets(self.asker).filter(slug=slug).first() if "\0" not in slug else None
-        return found(queries.datasets(self.asker), row.pk if row else UUID(int=0))  # type: ignore[no-any-return]
+        row = queries.datasets(self.asker).filter(slug=slug).first()
+        if row is None:
+            raise Http404
+        return row
 
     def _show(self, dataset: Dataset, form: RequestForm, status: int = 200) -> HttpResponse:
-        return render(self.request, "portal/receiving/new_request.html", {"form": form, "dataset": dataset}, status=status)
+        return render(self.request, "portal/receiving/new_request.html", {"form": form, "dataset": dataset, "crumbs": TOP}, status=status)
 
 
 class ChangePage(ActingPage):
@@ -92,7 +102,7 @@ class ChangePage(ActingPage):
         return self.done(_("The request was changed."), reverse("portal:request", args=[pk]))
 
     def _show(self, held: Request, form: RequestForm, status: int = 200) -> HttpResponse:
-        return render(self.request, "portal/receiving/change.html", {"form": form, "held": held}, status=status)
+        return render(self.request, "portal/receiving/change.html", {"form": form, "held": held, "crumbs": way_to(held)}, status=status)
 
 
 class OneRequest(ActingPage):
@@ -103,6 +113,7 @@ class OneRequest(ActingPage):
         may, mine = story.may(asker, held), queries.entitlements(asker).filter(request=held, user=asker, revoked_at=None).first()
         told = {
             "held": held,
+            "crumbs": TOP,
             "state": story.STATES[held.state],
             "story": story.so_far(asker, held),
             "to_come": story.to_come(held),
@@ -130,6 +141,11 @@ class OneRequest(ActingPage):
             "attest_form": AttestForm(),
         }
         return render(self.request, "portal/receiving/request.html", told | forms, status=status)
+
+
+def way_to(held: Request) -> list[tuple[str, Any]]:
+    """The path of pages down to one request."""
+    return [*TOP, (reverse("portal:request", args=[held.pk]), held.title)]
 
 
 def team(request: Request) -> list[dict[str, Any]]:

@@ -60,7 +60,7 @@ def people(house: Any) -> Any:
 
 
 def draft(people: Any, **fields: Any) -> Request:
-    page(browser(people.requester), "/requests/new", **{**ASKED, **fields, "dataset": people.dataset.slug})
+    page(browser(people.requester), f"/datasets/{people.dataset.slug}/request", **{**ASKED, **fields})
     return Request.objects.latest("created_at")
 
 
@@ -145,11 +145,12 @@ def test_nobody_else_does_anything_to_a_request(what: str, people: Any) -> None:
 
 
 def test_what_is_typed_wrong_is_shown_again_with_what_is_wrong(people: Any) -> None:
-    mine = browser(people.requester)
-    told = page(mine, "/requests/new", 400, **{**ASKED, "title": "", "abstract": "A long thought.", "dataset": people.dataset.slug})
+    mine, ask = browser(people.requester), f"/datasets/{people.dataset.slug}/request"
+    told = page(mine, ask, 400, **{**ASKED, "title": "", "abstract": "A long thought."})
     assert "A long thought." in told and "This field is required." in told and Request.objects.count() == 0
-    assert "MONDO" in page(mine, "/requests/new", 400, **{**ASKED, "diseases": "ms", "dataset": people.dataset.slug})
-    assert page(mine, "/requests/new?dataset=nowhere", 404)
+    assert "MONDO" in page(mine, ask, 400, **{**ASKED, "diseases": "ms"})
+    assert mine.get(f"/requests/new?dataset={people.dataset.slug}").headers["Location"] == ask
+    assert page(mine, "/datasets/nowhere/request", 404)
     held = draft(people)
     told = page(mine, f"/requests/{held.pk}/key", 422, recipient_key="age1nothing")
     assert "no age" in told
