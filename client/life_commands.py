@@ -41,7 +41,9 @@ def open_package(call: Call) -> int:
     sealed = Path(asked.file)
     if not sealed.is_file():
         raise FileNotFoundError
-    folder = package.unpack(sealed, package.read_identity(Path(asked.identity)), Path(asked.out))
+    out = Path(asked.out)
+    out.mkdir(parents=True, exist_ok=True)
+    folder = package.unpack(sealed, package.read_identity(Path(asked.identity)), out)
     opened = package.verify(folder, asked.key or call.registry().signing_key())
     return call.answer({"folder": str(folder), "files": opened.files}, f"{opened.files} files, each as signed by the registry, in {folder}")
 

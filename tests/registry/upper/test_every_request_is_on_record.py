@@ -42,7 +42,7 @@ PLAIN = {
     "EntitlementsDoor", "EntitlementDoor", "PackagesDoor", "PackageDoor", "CountFieldsDoor", "MembersDoor", "ReportsDoor",
     "ViewsDoor", "ProposalsDoor",
     "StartPage", "SignInPage", "AccountPage", "PasswordPage",
-    "NewRequestPage", "AskPage", "AgreementPage", "PackagesPage", "ProgressPage",
+    "NewRequestPage", "AskDatasetPage", "AgreementPage", "PackagesPage", "ProgressPage",
 }  # fmt: skip
 
 
