@@ -43,6 +43,7 @@ PLAIN = {
     "ViewsDoor", "ProposalsDoor", "PieceDoor",
     "StartPage", "SignInPage", "AccountPage", "PasswordPage", "ActsPage", "CataloguePage", "DatasetPage", "DictionaryPage", "BuildPage", "PicturesPage",
     "OverviewPage", "SendPage", "PastePage", "WithdrawPage", "CohortsPage", "CohortPage", "LinkedCohortPage",
+    "NewRequestPage", "AskDatasetPage", "AgreementPage", "PackagesPage", "ProgressPage",
 }  # fmt: skip
 
 
