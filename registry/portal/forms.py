@@ -27,3 +27,10 @@ class NewToken(forms.Form):
     password = forms.CharField(
         label="Your password", help_text="Needed for download, decide and admin.", strip=False, required=False, widget=forms.PasswordInput(attrs=SECRET)
     )
+    code = forms.CharField(
+        label="A code of your authenticator",
+        help_text="Needed with the password.",
+        max_length=16,
+        required=False,
+        widget=forms.TextInput(attrs={"autocomplete": "one-time-code"}),
+    )
