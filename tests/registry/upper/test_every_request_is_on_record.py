@@ -32,6 +32,7 @@ from registry.audit.models import Head, Line
 from registry.consent import actions as consent
 from registry.intake import actions as intake
 from registry.releases import actions as releases
+from tests.registry.browsers import shown
 
 pytestmark = pytest.mark.django_db(databases="__all__")
 ID = "00000000-0000-4000-8000-000000000000"
@@ -44,6 +45,8 @@ PLAIN = {
     "StartPage", "SignInPage", "AccountPage", "PasswordPage", "ActsPage", "CataloguePage", "DatasetPage", "DictionaryPage", "BuildPage", "PicturesPage",
     "OverviewPage", "SendPage", "PastePage", "WithdrawPage", "CohortsPage", "CohortPage", "LinkedCohortPage",
     "NewRequestPage", "AskDatasetPage", "AgreementPage", "PackagesPage", "ProgressPage",
+    "CodePage", "ConfirmPage", "FactorPage", "AnotherFactorPage", "SessionsPage", "ForgottenPage", "ResetPage", "ResetLinkPage", "InvitationsPage",
+    "InvitationLinkPage", "AcceptPage", "BackPage",
 }  # fmt: skip
 
 
@@ -98,7 +101,7 @@ def test_every_address_as_everybody(house: Any, ids: dict[str, Any], settings: A
     for asker in askers(house):
         client = Client(raise_request_exception=False)
         if asker:
-            client.force_login(asker)
+            shown(client, asker)
         for address, view in patterns():
             for method in ("get", "post", "delete"):
                 if method == "get" or (view is not None and hasattr(view, method)):
