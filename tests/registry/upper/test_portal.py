@@ -172,7 +172,7 @@ def test_no_template_holds_a_script_or_a_style_of_its_own() -> None:
     assert inline.search('<a onclick="x">')
     assert inline.search("<script>x</script>")
     assert not inline.search('<script src="/static/x.js"></script>')
-    assert [page.name for page in pages if inline.search(page.read_text("utf-8"))] == []
+    assert [page.name for page in pages if inline.search(re.sub("{%.*?%}", "", page.read_text("utf-8")))] == []  # `with one=row` is no handler
 
 
 def test_pages_that_say_what_went_wrong_are_plain(world: Any, settings: Any) -> None:
