@@ -42,6 +42,7 @@ PLAIN = {
     "EntitlementsDoor", "EntitlementDoor", "PackagesDoor", "PackageDoor", "CountFieldsDoor", "MembersDoor", "ReportsDoor",
     "ViewsDoor", "ProposalsDoor",
     "StartPage", "SignInPage", "AccountPage", "PasswordPage", "ActsPage",
+    "NewRequestPage", "AskDatasetPage", "AgreementPage", "PackagesPage", "ProgressPage",
 }  # fmt: skip
 
 
