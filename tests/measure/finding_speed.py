@@ -87,7 +87,9 @@ def main() -> None:
     for name, user in (("stranger", None), ("researcher", world.user("r", institution="An institute")), ("steward", steward)):
         client = Client(raise_request_exception=True)
         if user:
-            client.force_login(user)
+            from tests.registry.browsers import shown
+
+            shown(client, user)
         for page in pages:
             took, work, status = [], [], 0
             for _ in range(3):

@@ -114,7 +114,9 @@ def chromium(url: str, user: Any) -> Iterator[Chromium]:
     from playwright.sync_api import sync_playwright
 
     client = Client()
-    client.force_login(user)
+    from tests.registry.browsers import shown
+
+    shown(client, user)
     cookie = {"name": settings.SESSION_COOKIE_NAME, "value": client.cookies[settings.SESSION_COOKIE_NAME].value, "url": url}
     with sync_playwright() as playwright:
         yield Chromium(playwright, url, cookie)

@@ -35,7 +35,9 @@ class Portal:
 
         client = Client(raise_request_exception=False, **sent)
         if self.people[name] is not None:
-            client.force_login(self.people[name])
+            from tests.registry.browsers import shown
+
+            shown(client, self.people[name])
         return client
 
 

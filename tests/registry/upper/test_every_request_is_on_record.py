@@ -235,7 +235,7 @@ def test_nobody_fills_the_log_by_being_denied_anywhere(house: Any, settings: Any
     """The administration's pages, its sign-in, a failed CSRF check; strangers by address, an account without rights by account."""
     settings.MYELIN_LIMITS = {**settings.MYELIN_LIMITS, "address": (3, 86_400), "user": (3, 86_400)}
     signed_in, guesses = Client(), {"username": "nobody@example.org", "password": "wrong"}
-    signed_in.force_login(house.world.user())
+    shown(signed_in, house.world.user())
     strict = Client(enforce_csrf_checks=True)
     asked = [
         (lambda **sent: Client().get("/admin/accounts/user/", **sent), 302),

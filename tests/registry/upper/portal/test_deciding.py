@@ -21,6 +21,7 @@ from registry.intake import actions, deciding
 from registry.intake.models import Study, Upload
 from registry.releases import judging, waiting
 from registry.runs.models import Mail
+from tests.registry.browsers import shown
 from tests.registry.upper.portal.test_looking import body, lines, person, text
 
 pytestmark = pytest.mark.django_db(databases="__all__")
@@ -323,7 +324,7 @@ def test_every_form_of_the_pages_has_its_token(house: Any) -> None:
     full(house)
     request = asked(house)
     strict = Client(enforce_csrf_checks=True)
-    strict.force_login(house.steward)
+    shown(strict, house.steward)
     for address in ("/queue", f"/requests/{request.pk}/decide", "/dangerous-acts"):
         page = strict.get(address).content.decode()
         posts = re.findall(r'<form method="post".*?</form>', page, re.S)

@@ -27,6 +27,7 @@ from registry.imaging.models import Image, scanner
 from registry.portal.finding.wording import Words
 from registry.rules import Invalid
 from registry.subjects.models import Participant
+from tests.registry.browsers import shown
 from tests.registry.upper import cohorts as people
 from tests.registry.upper.invented import drawn
 
@@ -60,7 +61,7 @@ def place(world: Any) -> Place:
 def web(user: User | None = None, part: bool = False) -> Client:
     client = Client(headers={"HX-Request": "true"} if part else {})
     if user:
-        client.force_login(user)
+        shown(client, user)
     return client
 
 

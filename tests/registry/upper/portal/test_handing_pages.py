@@ -16,6 +16,7 @@ from registry.imaging.models import Image
 from registry.intake import actions
 from registry.intake.models import Study, Upload
 from registry.subjects.models import Participant, Visit
+from tests.registry.browsers import shown
 from tests.registry.upper.conftest import DAY, volume
 
 pytestmark = pytest.mark.django_db(databases="__all__")
@@ -24,7 +25,7 @@ PAPER = "b" * 64
 
 def client_of(user: Any) -> Client:
     client = Client(raise_request_exception=True)
-    client.force_login(user)
+    shown(client, user)
     return client
 
 

@@ -18,6 +18,7 @@ from registry.audit.models import Line
 from registry.imaging import store
 from registry.imaging.models import Image
 from registry.intake import actions, quarantine
+from tests.registry.browsers import shown
 from tests.registry.upper.conftest import PNG
 
 pytestmark = pytest.mark.django_db(databases="__all__")
@@ -40,7 +41,7 @@ QUALITY = {
 def person(user: Any = None) -> Client:
     client = Client(raise_request_exception=False)
     if user is not None:
-        client.force_login(user)
+        shown(client, user)
         session = client.session
         session.update({"myelin_factor": str(user.pk), "myelin_stepped_up": int(time.time())})  # as after password, code and stepping up
         session.save()
@@ -92,9 +93,9 @@ def test_the_list_shows_what_one_may_see_and_filters_it(house: Any) -> None:
         page = text(person(asker).get("/images"))
         assert all(label in page for label in labels)
     assert "There is no image that you may see yet" in text(person(house.world.user("stranger")).get("/images"))
-    for query, shown in (("grade=fail", 0), ("contrast=FLAIR", 1), ("state=accepted", 1), (f"dataset={house.dataset.slug}&state=proposed", 0)):
+    for query, place in (("grade=fail", 0), ("contrast=FLAIR", 1), ("state=accepted", 1), (f"dataset={house.dataset.slug}&state=proposed", 0)):
         page = text(person(house.steward).get(f"/images?{query}"))
-        assert labels[shown] in page and labels[1 - shown] not in page, query
+        assert labels[place] in page and labels[1 - place] not in page, query
     assert "No image is like that" in text(person(house.steward).get("/images?contrast=bold"))
     assert person().get("/images").status_code == 401
 

@@ -22,6 +22,7 @@ from registry.releases import actions as releases
 from registry.releases import attesting
 from registry.releases.models import Notice, Package
 from registry.runs.models import Mail
+from tests.registry.browsers import shown
 
 pytestmark = pytest.mark.django_db(databases="__all__")
 KEY = str(pyrage.x25519.Identity.generate().to_public())
@@ -35,7 +36,7 @@ ASKED = {
 def browser(user: User | None) -> Client:
     client = Client(raise_request_exception=False)
     if user:
-        client.force_login(user)
+        shown(client, user)
     return client
 
 
@@ -312,8 +313,8 @@ def package(people: Any, carried: Any) -> Package:
 
 
 def test_bytes_are_for_the_holder_alone_and_each_look_is_on_record(people: Any, package: Package) -> None:
-    for user, shown, bytes_ in ((people.requester, 200, 200), (people.steward, 200, 403), (people.stranger, 404, 404), (None, 401, 401)):
-        assert browser(user).get(f"/packages/{package.pk}").status_code == shown
+    for user, page, bytes_ in ((people.requester, 200, 200), (people.steward, 200, 403), (people.stranger, 404, 404), (None, 401, 401)):
+        assert browser(user).get(f"/packages/{package.pk}").status_code == page
         before = Line.objects.count()
         assert browser(user).get(f"/packages/{package.pk}/download").status_code == bytes_
         assert Line.objects.count() == before + 1

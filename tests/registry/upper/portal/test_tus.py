@@ -24,6 +24,7 @@ from registry.intake import actions, arriving, quarantine, sending, wiping
 from registry.intake.models import Piece, Upload, UploadFile
 from registry.rules import Denied, Invalid
 from registry.runs.models import Mail, Run
+from tests.registry.browsers import shown
 
 pytestmark = pytest.mark.django_db(databases="__all__")
 TUS = {"HTTP_TUS_RESUMABLE": "1.0.0"}
@@ -523,7 +524,7 @@ def test_another_site_sees_nothing_and_changes_nothing(house: Any, door: Any, se
 def test_a_browser_sends_with_its_cookie_and_its_token_against_forgery(house: Any, sender: Sender) -> None:
     at = sender.begin(10, kind="file", number=1)["Location"]
     client = Client(enforce_csrf_checks=True)
-    client.force_login(house.contributor)
+    shown(client, house.contributor)
     headers = {"HTTP_UPLOAD_OFFSET": "0", "HTTP_UPLOAD_CHECKSUM": f"sha256 {digest(b'01234')}", **TUS}
     assert client.patch(at, b"01234", content_type=STREAM, **headers).json()["code"] == "csrf"
     token = client.get("/api/v1/session").json()["csrf"]
