@@ -12,7 +12,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 
-.PHONY: help demo test check format show show-main show-headers show-faces show-bids show-quality show-governance serve worker clean
+.PHONY: help demo test check format vendor words show show-main show-headers show-faces show-bids show-quality show-governance show-portal serve worker clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1|\2/' | awk -F'|' '{printf "  %-12s %s\n", substr($$1,3), $$2}'
@@ -29,7 +29,13 @@ check: $(VENV)/.ready-dev ## lint, format, types, and the tests of the house its
 format: $(VENV)/.ready-dev ## let ruff lay out the code
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
-show: show-main show-headers show-faces show-bids show-quality show-governance ## measure what every issue promises, and print it as tables
+vendor: ## fetch anew what the pages load from others (needs node and npm; the output is committed, so nobody else does)
+	@cd vendor && npm ci --ignore-scripts --no-audit --no-fund && node vendor.mjs
+
+words: $(VENV)/.ready-dev ## collect what the pages say into the German catalogue, and compile it
+	@DJANGO_SETTINGS_MODULE=registry.settings PYTHONPATH=. $(BIN)/python tests/registry/upper/portal/words.py
+
+show: show-main show-headers show-faces show-bids show-quality show-governance show-portal ## measure what every issue promises, and print it as tables
 
 show-main: $(VENV)/.ready-dev ## the main job measured (QUICK=1: minutes; FULL=1: everything, kept in docs/measured/main.json)
 	@PYTHONPATH=. $(BIN)/python tests/measure/main.py $(if $(QUICK),--quick) $(if $(FULL),--full)
@@ -48,6 +54,9 @@ show-quality: $(VENV)/.ready-dev ## quality measured beside MRIQC's functions an
 
 show-governance: $(VENV)/.ready-dev ## consent, access, departures and the log measured (QUICK=1, FULL=1, ONLY="..." as above)
 	@PYTHONPATH=. $(BIN)/python tests/measure/governance.py $(if $(QUICK),--quick) $(if $(FULL),--full) $(if $(ONLY),--only "$(ONLY)")
+
+show-portal: $(VENV)/.ready-dev ## the portal measured in a real browser (QUICK=1, FULL=1, ONLY="..." as above)
+	@PYTHONPATH=. $(BIN)/python tests/measure/portal.py $(if $(QUICK),--quick) $(if $(FULL),--full) $(if $(ONLY),--only "$(ONLY)")
 
 serve: $(VENV)/.ready ## the web process on http://127.0.0.1:8000 (development settings; PORT=8001 for another)
 	@$(BIN)/python manage.py bootstrap >/dev/null && exec $(BIN)/python manage.py runserver --noreload $(or $(PORT),8000)

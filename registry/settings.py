@@ -51,6 +51,7 @@ try:
     MYELIN_DEVICE = _E.get("MYELIN_DEVICE", "cpu")
     MYELIN_JOBS = env.number(_E, "MYELIN_JOBS", 1)
     MYELIN_MAX_UPLOAD_MB = env.number(_E, "MYELIN_MAX_UPLOAD_MB", 51_200)
+    MYELIN_ADMIN = env.flag(_E, "MYELIN_ADMIN")
 except env.Misconfigured as wrong:
     raise ImproperlyConfigured(str(wrong)) from None
 
@@ -70,6 +71,7 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "django.contrib.humanize",
     "allauth",
     "allauth.account",
     "allauth.mfa",
@@ -89,13 +91,15 @@ INSTALLED_APPS = [
     "registry.consent",
     "registry.access",
     *(f"registry.{app}" for app in ("imaging", "clinical", "counts", "intake", "releases", "api", "portal")),
+    "django.forms",  # after the portal, whose templates of forms come first
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "registry.portal.headers.ContentSecurityPolicy",  # before the static files: a worker's script is bound by its own answer's policy
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "registry.portal.headers.ContentSecurityPolicy",
     "registry.api.recording.OneLine",  # outside whatever may deny
     "django.contrib.sessions.middleware.SessionMiddleware",
+    "registry.portal.language.PagesLanguage",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -103,6 +107,7 @@ MIDDLEWARE = [
     "allauth.account.middleware.AccountMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "registry.portal.operators.ClosedByDefault",
 ]
 ROOT_URLCONF = "registry.urls"
 WSGI_APPLICATION = "registry.wsgi.application"
@@ -140,8 +145,11 @@ MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
 MFA_ADAPTER = "registry.accounts.factors.Adapter"
 SOCIALACCOUNT_PROVIDERS = env.providers(MYELIN_OIDC)
 
-LANGUAGE_CODE = "en"
-USE_I18N = False
+LANGUAGE_CODE = "en-gb"  # whose dates nobody takes for another day
+LANGUAGES = [("en-gb", "English"), ("de", "Deutsch")]
+LOCALE_PATHS = [ROOT / "registry/portal/locale"]
+USE_I18N = True
+FORM_RENDERER = "django.forms.renderers.TemplatesSetting"  # templates/django/forms of the portal
 USE_TZ = True
 TIME_ZONE = "UTC"
 STATIC_URL = "/static/"
@@ -156,6 +164,10 @@ X_FRAME_OPTIONS = "DENY"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_AGE = 12 * 3600
+LANGUAGE_COOKIE_AGE = 365 * 24 * 3600
+LANGUAGE_COOKIE_HTTPONLY = True
+LANGUAGE_COOKIE_SAMESITE = "Lax"
+LANGUAGE_COOKIE_SECURE = PRODUCTION
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = PRODUCTION
 SECURE_HSTS_SECONDS = 31_536_000 if PRODUCTION else 0
 BEHIND_PROXY = env.flag(_E, "MYELIN_BEHIND_PROXY")

@@ -11,6 +11,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse, reverse_lazy
 from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext_lazy as _
 from django.views import View
 
 from registry.access import actions
@@ -20,8 +21,8 @@ from registry.portal.account import stepping
 from registry.portal.forms import NewToken, SignIn
 from registry.rules import Invalid
 
-NO_FIT = "Address and password do not fit."
-WAIT = "There were too many tries. Wait some minutes, then try again."
+NO_FIT = _("Address and password do not fit.")
+WAIT = _("There were too many tries. Wait some minutes, then try again.")
 
 
 class Page(View):
@@ -105,9 +106,9 @@ class AccountPage(Page):
         try:
             said = given["password"], given["code"]
             if stepup.dangerous(given["scopes"]) and not stepup.done(request) and not stepup.confirm(request, *said):
-                form.add_error("password", "This is not your password, or not a code that fits.")
+                form.add_error("password", _("This is not your password, or not a code that fits."))
                 return self._show(request, form, 400)
-            _, text = actions.issue_token(stepup.signed_in(request), given["name"], given["scopes"], given["days"])
+            _token, text = actions.issue_token(stepup.signed_in(request), given["name"], given["scopes"], given["days"])
         except signing.TooManyTries:
             form.add_error("password", WAIT)
             return self._show(request, form, 429)

@@ -282,7 +282,8 @@ def test_the_commands_open_what_the_api_needs_to_begin_with() -> None:
         run("token", "nobody@example.org")
 
 
-def test_django_s_administration_shows_and_changes_nothing(world: Any) -> None:
+def test_django_s_administration_shows_and_changes_nothing(world: Any, settings: Any) -> None:
+    settings.MYELIN_ADMIN = True
     admin = world.user("admin", is_superuser=True, is_staff=True)
     world.participant(world.dataset(site := world.site()), site)
     browser = Client()

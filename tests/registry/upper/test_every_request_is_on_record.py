@@ -68,6 +68,12 @@ def filled(address: str, ids: dict[str, Any]) -> str:
     return "/" + re.sub(r"\(\?P<[^)]*\)", "accounts", address).replace("\\", "").replace("/?", "/").removesuffix(".*")
 
 
+@pytest.fixture(autouse=True)
+def administration(settings: Any) -> None:
+    """Open: where it is closed, each of its addresses is one more denial."""
+    settings.MYELIN_ADMIN = True
+
+
 @pytest.fixture
 def ids(house: Any) -> dict[str, Any]:
     """Things of the house, one of each kind that has an address."""

@@ -62,7 +62,8 @@ def code(secret: str) -> str:
     return totp(secret, factors.time.time())
 
 
-def test_who_decides_is_led_to_set_it_up_and_gets_nothing_before(steward: User, world: Any) -> None:
+def test_who_decides_is_led_to_set_it_up_and_gets_nothing_before(steward: User, world: Any, settings: Any) -> None:
+    settings.MYELIN_ADMIN = True
     client, plain = browser(steward), browser(person(world, "otto"))
     for page in ("/", "/account", "/account/sessions", "/invitations", "/admin/"):
         answer = client.get(page)
@@ -102,7 +103,8 @@ def test_a_role_given_meanwhile_asks_for_it_at_once(world: Any) -> None:
     assert client.get("/account")["Location"].startswith(FACTOR)
 
 
-def test_the_administrations_own_sign_in_is_no_way_around(world: Any) -> None:
+def test_the_administrations_own_sign_in_is_no_way_around(world: Any, settings: Any) -> None:
+    settings.MYELIN_ADMIN = True
     admin = person(world, "admin")
     User.objects.filter(pk=admin.pk).update(is_staff=True, is_superuser=True)
     client = Client()

@@ -1,0 +1,25 @@
+"""Django's administration, for operators: closed unless the setting MYELIN_ADMIN opens it. Then it shows how the registry runs, and changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.conf import settings
+from django.http import Http404, HttpRequest
+from django.http.response import HttpResponseBase
+
+
+class ClosedByDefault:
+    """The middleware: its addresses lead nowhere where it is closed, its sign-in too."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        return self.get_response(request)
+
+    def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> None:
+        match = request.resolver_match
+        if match is not None and match.app_name == "admin" and not settings.MYELIN_ADMIN:
+            raise Http404
