@@ -45,6 +45,11 @@ CODES: dict[str, tuple[Word, str, str]] = {
     "archive_method": ("refused", "It is compressed in a way that is not read here.", "Pack it as an ordinary zip (deflate)."),
     "archive_kind": ("refused", "Of archives, only zip is read.", "Hand in a zip or a folder."),
     "archive_path": ("refused", "Its name inside the archive cannot be a file name.", "Pack it again with plain relative names."),
+    # Bundles of small files, on their way into a registry.
+    "bundle_damaged": ("refused", "It is not made as a bundle must be.", "Make it anew as docs/reference/upload.md says, and send it again."),
+    "bundle_order": ("refused", "The numbers in the bundle do not ascend from the one that it was announced with.", "Make it anew, and send it again."),
+    "bundle_count": ("refused", "The bundle does not hold as much as was announced, or more than one may.", "Make it anew, and send it again."),
+    "digest_mismatch": ("refused", "The bytes that arrived do not have the digest they were announced with.", "Send it again."),
     # Files that are no scan.
     "unknown_format": ("refused", "It is neither DICOM nor NIfTI.", "Nothing need be done; clinical tables are handed in by their own way."),
     "duplicate": ("refused", "The same image is in the upload already.", "Nothing need be done."),

@@ -51,6 +51,8 @@ try:
     MYELIN_JOBS = env.number(_E, "MYELIN_JOBS", 1)
     MYELIN_MAX_UPLOAD_MB = env.number(_E, "MYELIN_MAX_UPLOAD_MB", 51_200)
     MYELIN_ADMIN = env.flag(_E, "MYELIN_ADMIN")
+    MYELIN_SITE_QUOTA_MB = env.number(_E, "MYELIN_SITE_QUOTA_MB", 0, least=0)
+    MYELIN_PIECE_DAYS = env.number(_E, "MYELIN_PIECE_DAYS", 7)
 except env.Misconfigured as wrong:
     raise ImproperlyConfigured(str(wrong)) from None
 

@@ -26,6 +26,17 @@ STATUS = {
     "cut_short": 400,
     "no_space": 507,
     "upload_too_large": 413,
+    "quota_exceeded": 413,
+    "piece_too_large": 413,
+    "chunk_too_large": 413,
+    "tus_version": 412,
+    "offset_mismatch": 409,
+    "checksum_mismatch": 460,
+    "piece_busy": 423,
+    "bundle_damaged": 422,
+    "bundle_order": 422,
+    "bundle_count": 422,
+    "bundle_unreadable": 422,
     "table_too_large": 413,
     "table_faulty": 422,
     "package_dead": 410,
@@ -38,8 +49,9 @@ STATUS = {
 }
 TITLES = {
     400: "Bad request", 401: "Not signed in", 403: "Forbidden", 404: "Not found", 405: "Method not allowed", 409: "Conflict",
-    410: "Gone", 411: "Length required", 413: "Too large", 415: "Unsupported media type", 416: "Range not satisfiable", 422: "Not as announced",
-    429: "Too many requests", 500: "Internal error", 503: "Busy", 507: "No space",
+    410: "Gone",
+    411: "Length required", 412: "Another version", 413: "Too large", 415: "Unsupported media type", 416: "Range not satisfiable", 422: "Not as announced",
+    423: "Busy", 429: "Too many requests", 460: "Not the announced checksum", 500: "Internal error", 503: "Busy", 507: "No space",
 }  # fmt: skip
 ADVICE = {
     "not_signed_in": "Sign in, or send a token.",
@@ -52,6 +64,8 @@ ADVICE = {
     "method_not_allowed": "Use a method that Allow names.",
     "unsupported_media_type": "Send application/json, or application/octet-stream for a file.",
     "too_large": "Send less at once.",
+    "length_required": "Send Content-Length.",
+    "piece_ended": "Begin it again.",
     "malformed_json": "Send one JSON value in UTF-8.",
     "nested_too_deep": "Send flatter JSON.",
     "invalid": "Mend the fields named in errors.",

@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.db.models import Q, QuerySet
+from django.http.request import split_domain_port
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework.request import Request
@@ -25,12 +26,15 @@ from registry.clinical import queries as clinical_queries
 from registry.intake import actions
 from registry.intake import queries as intake
 from registry.intake.models import Upload
-from registry.rules import Invalid
+from registry.rules import Denied, Invalid
 from registry.runs.models import Run
 from registry.subjects.models import Participant, Visit
 
 DIGEST = re.compile(r"(?:^|[,\s])sha-256=:([A-Za-z0-9+/]{43}=):")
 FILE_LIMIT = 32 << 30
+# What a browser calls this machine; `testserver` is the name that Django's own test client has for it.
+LOCAL = frozenset({"localhost", "127.0.0.1", "[::1]", "testserver"})
+LOOPBACK = frozenset({"127.0.0.1", "::1", "::ffff:127.0.0.1"})
 
 
 def people(asker: Any) -> QuerySet[Participant]:
@@ -118,6 +122,7 @@ def upload_told(upload: Upload) -> dict[str, Any]:
     """An upload with its counts."""
     plain = {name: getattr(upload, name) for name in ("id", "state", "code", "reason", "created_at", "wiped_at")}
     plain |= {"dataset": upload.dataset.slug, "site": upload.site.code, "run": Run.objects.filter(pk=upload.run_id).first(), **intake.totals(upload)}
+    plain["progress"] = intake.progress(upload)
     plain["wipe_after"] = upload.created_at + timedelta(days=upload.dataset.retention_days)
     return dict(handing_shapes.UploadShape(plain).data)
 
@@ -135,7 +140,8 @@ class UploadsDoor(Door):
     def post(self, request: Request) -> Response:
         given = self.body(handing_shapes.NewUpload)
         dataset = find(queries.datasets(self.asker), slug=given["dataset"])
-        upload = actions.begin_upload(self.asker, dataset, find(Site.objects.all(), code=given["site"]))
+        secure(request)
+        upload = actions.begin_upload(self.asker, dataset, find(Site.objects.all(), code=given["site"]), given["count"], given["bytes"])
         return Response(upload_told(upload), status=201)
 
 
@@ -186,6 +192,7 @@ class UploadFileDoor(Door):
     )
     def put(self, request: Request, pk: Any, number: int) -> Response:
         upload = find(intake.uploads(self.asker), pk=pk)
+        secure(request)
         length, digest = body_length(request), body_digest(request)
         asked = request.query_params
         folder, annotation = asked.get("folder", ""), asked.get("annotation", "")
@@ -217,14 +224,33 @@ def body_length(request: Request) -> int:
 
 def body_digest(request: Request) -> str:
     """The SHA-256 that Content-Digest announces, in hex. Raises Invalid."""
-    found = DIGEST.search(request.headers.get("Content-Digest", ""))
+    if raw := digest_in(request, "Content-Digest"):
+        return raw
+    raise bad_digest("Content-Digest")
+
+
+def digest_in(request: Request, name: str) -> str:
+    """The SHA-256 in a digest header (RFC 9530), in hex; empty without such a header. Raises Invalid."""
+    text = request.headers.get(name, "")
+    found = DIGEST.search(text)
     try:
         raw = base64.b64decode(found.group(1), validate=True) if found else b""
     except binascii.Error:
         raw = b""
-    if len(raw) != 32:
-        raise Invalid("bad_digest_header", "A file is sent with its SHA-256.", "Send Content-Digest: sha-256=:BASE64: (RFC 9530).")
+    if text and len(raw) != 32:
+        raise bad_digest(name)
     return raw.hex()
+
+
+def bad_digest(name: str) -> Invalid:
+    return Invalid("bad_digest_header", "What is sent comes with its SHA-256.", f"Send {name}: sha-256=:BASE64: (RFC 9530).")
+
+
+def secure(request: Request) -> None:
+    """Raises Denied over a line that somebody could listen to: plain HTTP, unless both its ends are this machine."""
+    host = split_domain_port(request._request.get_host())[0]
+    if not request.is_secure() and not (host in LOCAL and request.META.get("REMOTE_ADDR", "") in LOOPBACK):
+        raise Denied("insecure_transport", "Scans are not sent over plain HTTP: anybody on the way could read them.", "Use the https address of this registry.")
 
 
 class UploadFilesDoor(Door):
@@ -249,7 +275,8 @@ class ReceiptDoor(Door):
         files = intake.files(self.asker).filter(upload=upload).order_by("n", "number")
         studies = intake.studies(self.asker).filter(upload=upload)
         told_files, told_studies = handing_shapes.FileShape(files, many=True).data, handing_shapes.StudyShape(studies, many=True).data
-        return Response({"upload": upload_told(upload), "files": told_files, "studies": told_studies})
+        lost = handing_shapes.PieceShape(intake.pieces(self.asker).filter(upload=upload).exclude(state="done").order_by("number"), many=True).data
+        return Response({"upload": upload_told(upload), "files": told_files, "pieces": lost, "studies": told_studies})
 
 
 # --- studies ---------------------------------------------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from rest_framework import serializers as s
@@ -9,6 +10,7 @@ from rest_framework import serializers as s
 from registry.api import shapes
 from registry.api.shapes import BULK, Shape, Strict
 from registry.clinical import derived
+from registry.intake import sending
 
 
 class NewParticipant(Strict):
@@ -85,6 +87,8 @@ class RecordShape(Shape):
 class NewUpload(Strict):
     dataset = s.SlugField()
     site = s.SlugField()
+    count = s.IntegerField(min_value=0, default=0, help_text="how many files are to come")
+    bytes = s.IntegerField(min_value=0, default=0, help_text="how many bytes they have: room for them is looked for before the first")
 
 
 class FilesCount(Shape):
@@ -104,6 +108,12 @@ class StudiesCount(Shape):
     refused = s.IntegerField()
 
 
+class Progress(Shape):
+    step = s.CharField(required=False)
+    done = s.IntegerField(required=False)
+    total = s.IntegerField(required=False)
+
+
 class UploadShape(Shape):
     id = s.UUIDField()
     dataset = s.CharField()
@@ -115,6 +125,7 @@ class UploadShape(Shape):
     bytes = s.IntegerField()
     studies = StudiesCount()
     run = shapes.RunShape(allow_null=True)
+    progress = Progress(allow_null=True)
     created_at = s.DateTimeField()
     wipe_after = s.DateTimeField()
     wiped_at = s.DateTimeField(allow_null=True)
@@ -169,9 +180,31 @@ class StudyShape(Shape):
         return study.file_count if hasattr(study, "file_count") else study.files.count()
 
 
+class PieceShape(Shape):
+    id = s.UUIDField()
+    number = s.IntegerField(help_text="of its first file")
+    kind = s.ChoiceField(["file", "bundle"])
+    count = s.IntegerField()
+    length = s.IntegerField()
+    offset = s.SerializerMethodField()
+    state = s.ChoiceField(["open", "done", "again", "ended"])
+    sha256 = s.CharField(allow_blank=True)
+    code = s.CharField(allow_blank=True)
+    reason = s.CharField(allow_blank=True)
+    advice = s.CharField(allow_blank=True)
+    expires_at = s.SerializerMethodField()
+
+    def get_offset(self, piece: Any) -> int:
+        return sending.there(piece)
+
+    def get_expires_at(self, piece: Any) -> datetime | None:
+        return sending.ends(piece)
+
+
 class Receipt(Shape):
     upload = UploadShape()
     files = FileShape(many=True)
+    pieces = PieceShape(many=True, help_text="those that never became files")
     studies = StudyShape(many=True)
 
 

@@ -18,6 +18,7 @@ from registry.api import leaving_doors as leaving
 from registry.api import opening_doors as opening
 from registry.api import receiving_doors as receiving
 from registry.api import team_doors as team
+from registry.api import tus_doors as tus
 from registry.api.errors import not_found
 
 OPEN: dict[str, Any] = {"authentication_classes": [], "permission_classes": [AllowAny]}
@@ -64,6 +65,8 @@ v1: list[URLPattern] = [
     path("uploads/<uuid:pk>", handing.UploadDoor.as_view()),
     path("uploads/<uuid:pk>/files", handing.UploadFilesDoor.as_view()),
     path("uploads/<uuid:pk>/files/<int:number>", handing.UploadFileDoor.as_view()),
+    path("uploads/<uuid:pk>/tus", tus.PiecesDoor.as_view()),
+    path("uploads/<uuid:pk>/tus/<uuid:other>", tus.PieceDoor.as_view()),
     path("uploads/<uuid:pk>/complete", handing.CompleteDoor.as_view()),
     path("uploads/<uuid:pk>/receipt", handing.ReceiptDoor.as_view()),
     path("studies", handing.StudiesDoor.as_view()),

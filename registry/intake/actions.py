@@ -27,6 +27,8 @@ from registry.intake import matching, quarantine
 from registry.intake.carrying import order_sort, order_study, publish_study, record_sort, record_study, sort_died, study_died
 from registry.intake.correcting import checked, correct, known_visit, parsed_labels, words
 from registry.intake.models import Study, Upload, UploadFile
+from registry.intake.room import declared, receiving, taken
+from registry.intake.sending import add_chunk, begin_piece, give_up_piece, lose, unfinished
 from registry.intake.wiping import tick
 from registry.rules import Conflict, Denied, Invalid
 from registry.runs import actions as runs
@@ -37,13 +39,16 @@ from registry.subjects.models import Participant, Visit
 __all__ = [
     "accept_image",
     "accept_images",
+    "add_chunk",
     "add_visits",
     "after",
+    "begin_piece",
     "begin_upload",
     "bind_study",
     "complete_upload",
     "correct",
     "drop_upload",
+    "give_up_piece",
     "look",
     "order_sort",
     "order_study",
@@ -126,11 +131,13 @@ def _each(name: str, rows: Sequence[Any], n: int, act: Any) -> Any:
 # --- uploads ---------------------------------------------------------------------------------------------------------------------------------------
 
 
-def begin_upload(actor: User, dataset: Dataset, site: Site) -> Upload:
-    """Open an upload of one site. Raises Denied."""
+def begin_upload(actor: User, dataset: Dataset, site: Site, count: int = 0, size: int = 0) -> Upload:
+    """Open an upload of one site; `count` files of `size` bytes are to come, as far as is known. Raises Denied, Invalid when there is no room for them."""
     policy.require_in(actor, "upload", dataset, site)
     with transaction.atomic():
-        upload = Upload.objects.create(dataset=dataset, site=site, contributor=actor)
+        if size:
+            declared(site, size)
+        upload = Upload.objects.create(dataset=dataset, site=site, contributor=actor, manifest={"count": count, "bytes": size} if size else {})
         audit.write(actor, "upload.begin", f"upload:{upload.pk}", dataset=dataset)
     return upload
 
@@ -153,20 +160,20 @@ def receive_file(
     The bytes are written and hashed before the row says so; `complete_upload` makes them last. The row is written only while the upload is receiving.
     """
     policy.require_in(actor, "upload", upload.dataset, upload.site)
-    _receiving(upload)
+    receiving(upload)
     if annotation and annotation not in annotation_words():
         raise Invalid("unknown_annotation", "This is no word for what a mask shows.", "GET /annotations lists the words.")
     more = checked(said or {})
     known_visit(more, upload.dataset, upload.site)
-    where = _taken(lambda: quarantine.place(number, folders))
+    where = taken(lambda: quarantine.place(number, folders))
     if number % SUM_EVERY == 0 or length > SUM_ABOVE:
         _room(upload, length)
     known = upload.files.filter(number=number).first()
     if known and (known.sha256, known.bytes, known.place, known.annotation, known.said) == (sha256, length, where, annotation, more):
         return known, False
-    _taken(lambda: quarantine.receive(upload.pk, where, stream, length, sha256))
+    taken(lambda: quarantine.receive(upload.pk, where, stream, length, sha256))
     with transaction.atomic():
-        _receiving(Upload.objects.select_for_update().get(pk=upload.pk))
+        receiving(Upload.objects.select_for_update().get(pk=upload.pk))
         fields = {"place": where, "sha256": sha256, "bytes": length, "annotation": annotation, "said": more}
         row, new = UploadFile.objects.update_or_create(upload=upload, number=number, defaults=fields)
     return row, new
@@ -183,33 +190,23 @@ def _room(upload: Upload, length: int) -> None:
         raise Invalid("upload_too_large", "This upload would be larger than this registry takes at once.", "Close it and begin another.")
 
 
-def _receiving(upload: Upload) -> None:
-    if upload.state != Upload.State.RECEIVING:
-        raise Conflict("upload_closed", "This upload takes no more files.", "Begin another upload.")
-
-
-def _taken(act: Any) -> Any:
-    try:
-        return act()
-    except quarantine.Refused as error:
-        raise Invalid(error.code, error.reason, "Send the file again.") from error
-
-
 def complete_upload(actor: User, upload: Upload, count: int, size: int) -> Upload:
     """Close an upload once everything the sender counted has arrived, and have it sorted. Raises Denied, Conflict."""
     policy.require_in(actor, "upload", upload.dataset, upload.site)
-    _receiving(upload)
+    receiving(upload)
     missing = quarantine.harden(upload.pk, dict(upload.files.values_list("place", "bytes")))
-    for start in range(0, len(missing), 500):  # in a transaction of its own: it stays so when what follows is refused
-        upload.files.filter(place__in=missing[start : start + 500]).delete()
+    lose(upload, missing)  # in a transaction of its own: it stays so when what follows is refused
     with transaction.atomic():
         upload = Upload.objects.select_for_update(of=("self",)).select_related("dataset", "site").get(pk=upload.pk)
-        _receiving(upload)
+        receiving(upload)
+        if left := unfinished(upload):
+            raise Conflict("upload_incomplete", "Some of it is not whole yet.", "Send what is missing.", errors=left)
         files = list(upload.files.values_list("bytes", flat=True))
         if (len(files), sum(files)) != (count, size) or not files:
             raise Conflict("upload_incomplete", f"{len(files)} files with {sum(files)} bytes arrived, not as many as were sent.", "Send what is missing.")
         quarantine.settle(upload.pk, upload.files.values_list("place", flat=True))
         upload.state, upload.manifest, upload.completed_at = Upload.State.RECEIVED, {"count": count, "bytes": size}, timezone.now()
+        upload.code = upload.reason = ""
         upload.run_id = runs.enqueue("sort", subject_id=upload.pk, dataset_id=upload.dataset_id, priority=5).pk
         upload.save()
         audit.write(actor, "upload.complete", f"upload:{upload.pk}", dataset=upload.dataset, files=count, bytes=size)
@@ -221,7 +218,7 @@ def drop_upload(actor: User, upload: Upload) -> None:
     policy.require_in(actor, "upload", upload.dataset, upload.site)
     with transaction.atomic():
         upload = Upload.objects.select_for_update(of=("self",)).select_related("dataset").get(pk=upload.pk)
-        _receiving(upload)
+        receiving(upload)
         upload.state, upload.code, upload.reason = Upload.State.FAILED, "dropped_by_sender", "The sender gave this upload up."
         upload.save()
         upload.files.update(verdict="refused", code=upload.code, reason=upload.reason)

@@ -22,7 +22,7 @@ from registry.accounts import keys
 from registry.audit import actions as audit
 from registry.imaging import queries, store
 from registry.imaging.models import Decision, Image, StoredFile
-from registry.intake import correcting, matching, quarantine
+from registry.intake import correcting, matching, quarantine, sending
 from registry.intake.models import Study, Upload, UploadFile
 from registry.rules import Conflict, Denied, Invalid
 from registry.runs import mail
@@ -73,7 +73,11 @@ def record_sort(run: Run, outcome: Json, folder: Path) -> dict[str, Any]:
     upload = _upload(run)
     if outcome["status"] != "done":
         raise Invalid(str(outcome.get("code", "failed")), str(outcome.get("reason", "")), str(outcome.get("advice", "")))
-    rows = _number(upload, outcome["files"])
+    rows, changed = _match(upload, outcome["files"])
+    if changed and (again := sending.send_again(upload, [row.piece_id for row in changed if row.piece_id], "digest_mismatch")):
+        audit.write(SYSTEM, "upload.again", f"upload:{upload.pk}", dataset=upload.dataset, pieces=again)
+        return {"again": again}
+    _number(upload, outcome["files"], rows, changed)
     upload.state = Upload.State.SORTED
     upload.save(update_fields=["state"])
     for found in outcome["studies"]:
@@ -86,29 +90,32 @@ def record_sort(run: Run, outcome: Json, folder: Path) -> dict[str, Any]:
     return counts
 
 
-def _number(upload: Upload, files: Iterable[Json]) -> dict[int, UploadFile]:
-    """Give each received file the carrier's number, by hash in path order; members of archives get rows of their own. Nothing may be left over."""
-    told = {row["n"]: row for row in files}
+def _match(upload: Upload, files: Iterable[Json]) -> tuple[dict[int, UploadFile], list[UploadFile]]:
+    """Each received file with the carrier's number, by hash in path order; and those of which the carrier saw other bytes than their sender said."""
     queues: dict[str, deque[int]] = defaultdict(deque)
-    for n in sorted(told):
-        queues[told[n]["sha256"]].append(n)
+    for told in sorted(files, key=lambda told: int(told["n"])):
+        queues[told["sha256"]].append(told["n"])
     rows: dict[int, UploadFile] = {}
-    missing = []
+    changed = []
     for row in upload.files.exclude(number=None).order_by("place"):
-        queue = queues[row.sha256]
-        if queue:
+        if queue := queues[row.sha256]:
             row.n = queue.popleft()
             rows[row.n] = row
         else:
-            missing.append(row.pk)
+            changed.append(row)
+    return rows, changed
+
+
+def _number(upload: Upload, files: Iterable[Json], rows: dict[int, UploadFile], changed: Iterable[UploadFile]) -> None:
+    """Write the carrier's numbers and verdicts; members of archives get rows of their own, in `rows` too. Nothing may be left over."""
+    told = {row["n"]: row for row in files}
     UploadFile.objects.bulk_update(rows.values(), ["n"], batch_size=BATCH)
     members = {n: UploadFile(upload=upload, n=n, sha256=told[n]["sha256"], bytes=told[n]["bytes"]) for n in told if n not in rows}
     UploadFile.objects.bulk_create(members.values(), batch_size=BATCH)
     rows |= members
     lost = {"verdict": "failed", "code": "changed", "reason": "Its bytes are not those that arrived.", "advice": "Hand the upload in again."}
-    UploadFile.objects.filter(pk__in=missing).update(**lost)
+    UploadFile.objects.filter(pk__in=[row.pk for row in changed]).update(**lost)
     _say(rows, told.values())
-    return rows
 
 
 def _say(rows: Mapping[int, UploadFile], verdicts: Iterable[Json], kept: str = "kept") -> None:

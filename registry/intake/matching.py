@@ -14,7 +14,7 @@ from registry import rules
 from registry.accounts import queries as accounts
 from registry.consent import queries as consent
 from registry.imaging.models import Image
-from registry.intake.models import Study, Upload, UploadFile
+from registry.intake.models import Piece, Study, Upload, UploadFile
 from registry.runs import actions as runs
 from registry.runs import mail
 from registry.subjects import queries as subjects
@@ -61,6 +61,7 @@ def left(study: Study) -> None:
     """End a study of somebody who left: nothing stays in it, or of its files, that tells whose they were or what they held."""
     study.participant_code, study.day_code, study.study_code, study.visit = "", "", f"gone-{study.pk.hex}", None
     refuse(study, "participant_withdrawn")
+    Piece.objects.filter(files__study=study).update(sha256="", said={}, annotation="")
     study.files.update(sha256="", said={}, annotation="", product="")
 
 

@@ -86,6 +86,48 @@ class Study(models.Model):
         ]
 
 
+class Piece(models.Model):
+    """One resumable sending inside an upload: a large file, or a bundle of small ones (docs/reference/upload.md). `number`: that of its first file.
+
+    How much of it is there is not kept here: the length of its file on the disk says it. `again`: it must be sent once more; `ended`: it never will be.
+    """
+
+    class Kind(models.TextChoices):
+        FILE = "file"
+        BUNDLE = "bundle"
+
+    class State(models.TextChoices):
+        OPEN = "open"
+        DONE = "done"
+        AGAIN = "again"
+        ENDED = "ended"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    upload = models.ForeignKey(Upload, models.CASCADE, related_name="pieces")
+    number = models.PositiveIntegerField()
+    kind = models.CharField(max_length=6, choices=Kind)
+    count = models.PositiveSmallIntegerField(default=1)
+    length = models.PositiveBigIntegerField()
+    sha256 = models.CharField(max_length=64, blank=True, help_text="of the whole piece, as its sender says it; empty: not said yet")
+    place = models.CharField(max_length=255, blank=True, help_text="where a file will lie; empty for a bundle")
+    annotation = models.CharField(max_length=20, blank=True)
+    said = models.JSONField(default=dict)
+    state = models.CharField(max_length=5, choices=State, default=State.OPEN)
+    code = models.CharField(max_length=60, blank=True)
+    reason = models.TextField(blank=True)
+    advice = models.TextField(blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["created_at", "id"]
+        constraints = [
+            models.UniqueConstraint(fields=["upload", "number"], name="piece_number_once"),
+            models.CheckConstraint(condition=models.Q(kind__in=["file", "bundle"]), name="piece_kind_known"),
+            models.CheckConstraint(condition=models.Q(state__in=["open", "done", "again", "ended"]), name="piece_state_known"),
+            models.CheckConstraint(condition=models.Q(sha256__regex=HEX64), name="piece_sha256"),
+        ]
+
+
 class UploadFile(models.Model):
     """One file: `number` is the sender's (null for a member of an archive), `n` the carrier's (null before it looked)."""
 
@@ -99,6 +141,7 @@ class UploadFile(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     upload = models.ForeignKey(Upload, models.CASCADE, related_name="files")
     study = models.ForeignKey(Study, models.SET_NULL, null=True, related_name="files")
+    piece = models.ForeignKey(Piece, models.SET_NULL, null=True, related_name="files")
     number = models.PositiveIntegerField(null=True)
     n = models.PositiveIntegerField(null=True)
     place = models.CharField(max_length=255, blank=True, help_text="server-made path under the upload's folder; empty for a member of an archive")

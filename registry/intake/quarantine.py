@@ -1,7 +1,8 @@
 """Where identifiable bytes lie. No other module of the registry names this place.
 
 `quarantine/UPLOAD/` holds what a sender gave, under names the server makes: `d000001/d000004/f000000012`, folder numbers and file number as the
-sender counted them. No name of the sender's is used or kept. `review/STUDY/` holds renderings that still have a face, for a steward's eyes.
+sender counted them. No name of the sender's is used or kept. `.parts/UPLOAD/PIECE` is what has arrived of a piece that is still being sent
+(`registry.intake.arriving`). `review/STUDY/` holds renderings that still have a face, for a steward's eyes.
 
 A file arrives under a temporary name outside the upload's folder, is hashed while it is written, and renamed. "Complete" is said only after `harden`:
 everything was flushed to the disk at once (one sync for thousands of small files, not one each) and every file is there with its size; a file that a
@@ -11,13 +12,16 @@ One study's files can be emptied while others of the upload still wait: an empti
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
 import secrets
 import shutil
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import BinaryIO
 from uuid import UUID
@@ -62,14 +66,11 @@ def place(number: int, folders: str) -> str:
 
 def receive(upload: UUID, where: str, stream: BinaryIO, length: int, sha256: str) -> Received:
     """Write `length` bytes of `stream` to `where`. Raises Refused: `digest_mismatch`, `cut_short`, `no_space`; then nothing is kept."""
-    root = Path(settings.MYELIN_ZONES["quarantine"])
-    root.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if shutil.disk_usage(root).free - length < KEEP_FREE:
+    if free() < length:
         raise Refused("no_space", "The registry's disk is too full to take this file.")
-    target = folder(upload) / where
-    temporary = root / f".tmp-{upload.hex}-{secrets.token_hex(8)}"
+    target, temporary = folder(upload) / where, draft(upload)
     try:
-        seen = _write(temporary, stream, length)
+        seen = write(temporary, stream, length)
         if seen != sha256:
             raise Refused("digest_mismatch", "The bytes that arrived do not have the digest they were announced with.")
         target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -79,7 +80,25 @@ def receive(upload: UUID, where: str, stream: BinaryIO, length: int, sha256: str
     return Received(where, sha256, length)
 
 
-def _write(temporary: Path, stream: BinaryIO, length: int) -> str:
+def free() -> int:
+    """How many bytes the disk can still take."""
+    root = Path(settings.MYELIN_ZONES["quarantine"])
+    root.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return max(0, shutil.disk_usage(root).free - KEEP_FREE)
+
+
+def draft(upload: UUID) -> Path:
+    """Where bytes lie that nobody has looked at yet. Whatever is killed, `sweep` finds what stayed."""
+    return Path(settings.MYELIN_ZONES["quarantine"]) / f".tmp-{upload.hex}-{secrets.token_hex(8)}"
+
+
+def parts(upload: UUID) -> Path:
+    """The folder of what has arrived of an upload's pieces: outside the upload's own, which a carrier reads."""
+    return Path(settings.MYELIN_ZONES["quarantine"]) / ".parts" / upload.hex
+
+
+def write(temporary: Path, stream: BinaryIO, length: int) -> str:
+    """Write `length` bytes of a stream, and return their SHA-256. Raises Refused: `cut_short`."""
     digest, left = hashlib.sha256(), length
     with temporary.open("xb") as out:
         while left:
@@ -92,7 +111,8 @@ def _write(temporary: Path, stream: BinaryIO, length: int) -> str:
     return digest.hexdigest()
 
 
-def _sync(directory: Path) -> None:
+def sync(directory: Path) -> None:
+    """Make the names in a folder last."""
     handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)
@@ -135,18 +155,35 @@ def empty(upload: UUID, places: Iterable[str]) -> int:
 
 def wipe(upload: UUID) -> bool:
     """Destroy all of an upload; return whether there was anything."""
-    place_, root = folder(upload), Path(settings.MYELIN_ZONES["quarantine"])
-    if not place_.exists():
-        return False
-    shutil.rmtree(place_)
-    _sync(root)
-    return True
+    found = [place_ for place_ in (folder(upload), parts(upload)) if place_.exists()]
+    for place_ in found:
+        shutil.rmtree(place_)
+        sync(place_.parent)
+    return bool(found)
 
 
 def held() -> list[UUID]:
     """The uploads that have bytes here."""
     root = Path(settings.MYELIN_ZONES["quarantine"])
-    return [UUID(hex=item.name) for item in root.iterdir() if re.fullmatch(r"[0-9a-f]{32}", item.name)] if root.exists() else []
+    found = [item for place_ in (root, root / ".parts") if place_.exists() for item in place_.iterdir()]
+    return sorted({UUID(hex=item.name) for item in found if re.fullmatch(r"[0-9a-f]{32}", item.name)})
+
+
+def older(upload: UUID, age: timedelta) -> bool:
+    """Whether nothing was added to an upload's folders for so long."""
+    found = [place_.stat().st_mtime for place_ in (folder(upload), parts(upload)) if place_.exists()]
+    return bool(found) and time.time() - max(found) > age.total_seconds()
+
+
+def sweep(older_than_s: float = 24 * 3600.0) -> int:
+    """Destroy drafts that a killed process left; return how many."""
+    root, count = Path(settings.MYELIN_ZONES["quarantine"]), 0
+    for item in root.glob(".tmp-*"):
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - item.stat().st_mtime > older_than_s:
+                shutil.rmtree(item) if item.is_dir() else item.unlink()
+                count += 1
+    return count
 
 
 def _review(study: UUID) -> Path:
@@ -161,7 +198,7 @@ def keep_review(study: UUID, pictures: Iterable[tuple[str, Path]]) -> None:
         temporary = target / f".tmp-{secrets.token_hex(8)}"
         shutil.copyfile(source, temporary)
         temporary.replace(target / name)
-    _sync(target)
+    sync(target)
 
 
 def review(study: UUID, image: UUID, number: int) -> bytes | None:
@@ -176,7 +213,7 @@ def wipe_review(study: UUID) -> bool:
     if not place_.exists():
         return False
     shutil.rmtree(place_)
-    _sync(place_.parent)
+    sync(place_.parent)
     return True
 
 
@@ -186,5 +223,5 @@ def wipe_pictures(study: UUID, image: UUID) -> int:
     for file in files:
         file.unlink(missing_ok=True)
     if files:
-        _sync(_review(study))
+        sync(_review(study))
     return len(files)

@@ -9,8 +9,10 @@ from django.db.models import Count, Q, QuerySet, Sum
 
 from registry.access import policy
 from registry.accounts.models import User
-from registry.intake.models import Correction, Study, Upload, UploadFile
+from registry.intake.models import Correction, Piece, Study, Upload, UploadFile
 from registry.rules import DATASET_ACTIONS
+from registry.runs import spool
+from registry.runs.models import Run
 
 
 def _mine(asker: User | None, upload: str = "") -> Q:
@@ -37,6 +39,17 @@ def studies(asker: User | None) -> QuerySet[Study]:
 def files(asker: User | None) -> QuerySet[UploadFile]:
     """The files whose verdicts the asker may read."""
     return UploadFile.objects.filter(_mine(asker, "upload__"))
+
+
+def pieces(asker: User | None) -> QuerySet[Piece]:
+    """The pieces of uploads that the asker may follow."""
+    return Piece.objects.filter(_mine(asker, "upload__")).select_related("upload__dataset", "upload__site")
+
+
+def progress(upload: Upload) -> dict[str, Any] | None:
+    """How far the carrier is with an upload that is being sorted, if it says so."""
+    run = Run.objects.filter(pk=upload.run_id).first() if upload.state in (Upload.State.RECEIVED, Upload.State.SORTING) else None
+    return (spool.progress(run.name) or None) if run else None
 
 
 def corrections(asker: User | None) -> QuerySet[Correction]:

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from registry.audit import actions as audit
 from registry.imaging.models import Image
-from registry.intake import matching, quarantine
+from registry.intake import matching, quarantine, sending
 from registry.intake.models import Study, Upload
 from registry.runs import mail
 from registry.subjects.models import Participant
@@ -30,7 +30,8 @@ def tick(now: datetime | None = None) -> dict[str, int]:
     over = end_retention(now)
     studies = sum(_wipe_of_who_left(study) if study.code == "participant_withdrawn" else wipe_study(study) for study in finished_studies())
     uploads = sum(wipe_upload(upload) for upload in finished_uploads())
-    return {"retention": over, "studies": studies, "uploads": uploads, "warned": warn(now)}
+    told = {"retention": over, "studies": studies, "uploads": uploads, "warned": warn(now)}
+    return told | {"pieces": sending.expire(now), "swept": sending.sweep(now)}
 
 
 def finished_studies() -> QuerySet[Study]:
@@ -68,6 +69,7 @@ def wipe_upload(upload: Upload) -> bool:
         if not Upload.objects.filter(pk=upload.pk, wiped_at=None).update(wiped_at=now):
             return False
         upload.studies.filter(wiped_at=None).update(wiped_at=now)
+        sending.close_pieces(upload)
         audit.write(SYSTEM, "upload.wipe", f"upload:{upload.pk}", dataset=upload.dataset)
     return True
 
@@ -84,7 +86,9 @@ def end_retention(now: datetime) -> int:
             for study in upload.studies.select_for_update().filter(state="waiting"):
                 matching.refuse(study, "retention_over")
             if upload.state == Upload.State.RECEIVING:
-                Upload.objects.filter(pk=upload.pk).update(state="failed", code="retention_over", reason=matching.WAITS["retention_over"][0])
+                reason, advice = matching.WAITS["retention_over"]
+                Upload.objects.filter(pk=upload.pk).update(state="failed", code="retention_over", reason=reason)
+                upload.files.filter(verdict="pending").update(verdict="refused", code="retention_over", reason=reason, advice=advice)
             matching.settle(upload)
             audit.write(SYSTEM, "upload.retention", f"upload:{upload.pk}", dataset=upload.dataset)
         count += wipe_upload(upload)

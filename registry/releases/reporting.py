@@ -25,6 +25,7 @@ from registry.intake.models import Study
 from registry.releases import queries
 from registry.releases.models import Notice, ReleaseFile, ReleaseParticipant, Removal
 from registry.rules import Conflict, Invalid
+from registry.subjects import queries as subjects
 from registry.subjects import vault
 from registry.subjects.models import Participant, Visit
 
@@ -47,6 +48,17 @@ def person_report(actor: User, dataset: Dataset, site: Site, patient_id: str, is
     told = {"person": {"site": site.code, "participations": len(people)}, "participations": [_participation(one) for one in people]}
     with transaction.atomic():
         audit.write(actor, "participant.report", f"participant:{asked.pk}", dataset=dataset)
+    return told
+
+
+def report_on(actor: User, participant: Participant) -> dict[str, Any]:
+    """The same of somebody who is at hand, with every participation of theirs at this site. Raises Denied to everybody but who hands in for the site."""
+    policy.require_in(actor, "register", participant.dataset, participant.site)
+    others = [one for one in subjects.same_person(participant) if one.site_id == participant.site_id]
+    people = sorted([participant, *others], key=lambda one: one.dataset.slug)
+    told = {"person": {"site": participant.site.code, "participations": len(people)}, "participations": [_participation(one) for one in people]}
+    with transaction.atomic():
+        audit.write(actor, "participant.report", f"participant:{participant.pk}", dataset=participant.dataset)
     return told
 
 

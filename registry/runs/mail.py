@@ -34,6 +34,7 @@ LETTERS = {
     "entitlement_ended": ("Your access has ended", "Your access to a dataset has ended. Please delete the data as the agreement says."),
     "upload_done": ("Your upload was looked at", "Every file of your upload has a verdict."),
     "upload_waits": ("Part of your upload waits for you", "Some of your upload cannot go on without you. The page says why and what to do."),
+    "upload_again": ("Part of your upload must be sent again", "Some of your upload did not arrive as it was. The page says what to send again."),
     "retention_soon": ("Originals will be deleted soon", "Originals of an upload will be deleted in seven days. The page says what still needs them."),
     "images_wait": ("Images wait for your decision", "New images of a dataset you are steward of wait for your decision."),
     "package_ready": ("Your package is ready", "The package you asked for is ready to be downloaded."),

@@ -40,8 +40,9 @@ PLAIN = {
     "HealthDoor", "KeysDoor", "SessionDoor", "MeDoor", "TokensDoor", "SitesDoor", "DatasetsDoor", "DatasetDoor", "RunDoor", "DictionaryDoor", "FormDoor",
     "AnnotationsDoor", "TemplatesDoor", "UploadsDoor", "UploadDoor", "CorrectionsDoor", "ReleasesDoor", "ReleaseDoor", "DataCiteDoor", "AgreementDoor",
     "EntitlementsDoor", "EntitlementDoor", "PackagesDoor", "PackageDoor", "CountFieldsDoor", "MembersDoor", "ReportsDoor",
-    "ViewsDoor", "ProposalsDoor",
+    "ViewsDoor", "ProposalsDoor", "PieceDoor",
     "StartPage", "SignInPage", "AccountPage", "PasswordPage",
+    "OverviewPage", "SendPage", "PastePage", "WithdrawPage",
 }  # fmt: skip
 
 

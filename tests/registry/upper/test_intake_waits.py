@@ -216,13 +216,15 @@ def test_every_file_is_accounted_for(house: Any, carried: Any) -> None:
 
 
 def test_members_of_an_archive_get_rows_of_their_own(house: Any, carried: Any) -> None:
-    from registry.intake.carrying import _number
+    from registry.intake.carrying import _match, _number
 
     upload = actions.begin_upload(house.contributor, house.dataset, house.site)
     actions.receive_file(house.contributor, upload, 1, "", stream(b"zip"), 3, sha(b"zip"))
     actions.receive_file(house.contributor, upload, 2, "", stream(b"gone"), 4, sha(b"gone"))
     said = {"verdict": "kept", "code": "ok", "reason": "", "advice": "", "product": None}
-    rows = _number(upload, [{"n": 1, "sha256": sha(b"zip"), "bytes": 3, **said}, {"n": 2, "sha256": sha(b"inside"), "bytes": 6, **said}])
+    told = [{"n": 1, "sha256": sha(b"zip"), "bytes": 3, **said}, {"n": 2, "sha256": sha(b"inside"), "bytes": 6, **said}]
+    rows, changed = _match(upload, told)
+    _number(upload, told, rows, changed)
     assert set(rows) == {1, 2}
     assert sorted((row.n or 0, row.number or 0, row.verdict) for row in upload.files.all()) == [(0, 2, "failed"), (1, 1, "kept"), (2, 0, "kept")]
     assert UploadFile.objects.get(number=2).code == "changed"
@@ -246,7 +248,7 @@ def test_originals_go_when_everything_is_decided(house: Any, hand_in: Any, carri
     wiping.tick()
     upload.refresh_from_db()
     assert upload.wiped_at and not quarantine.folder(upload.pk).exists() and quarantine.held() == []
-    assert wiping.tick() == {"retention": 0, "studies": 0, "uploads": 0, "warned": 0}
+    assert wiping.tick() == {"retention": 0, "studies": 0, "uploads": 0, "warned": 0, "pieces": 0, "swept": 0}
 
 
 def test_what_waits_too_long_is_warned_of_and_destroyed(house: Any, hand_in: Any) -> None:

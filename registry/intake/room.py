@@ -1,0 +1,77 @@
+"""May more bytes come in? Asked before the first of them: is the upload open, is it of a size that is taken, has its site room left, and the disk.
+
+What a sender declares at the beginning is kept free for them, as long as they go on sending, so that two uploads that fit one by one do not both fail at
+their end. What quarantine holds of a site ends with the dataset's retention, so a quota is a bound on what waits, not on what is shared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import TypeVar
+
+from django.conf import settings
+from django.db.models import Q, Sum
+from django.utils import timezone
+
+from registry.accounts.models import Site
+from registry.intake import quarantine
+from registry.intake.models import Piece, Upload
+from registry.rules import Conflict, Invalid
+
+T = TypeVar("T")
+ADVICE = {
+    "no_space": "Tell the operators; send it when there is room.",
+    "checksum_mismatch": "Send the same chunk again.",
+    "piece_busy": "Ask how much is there, and go on.",
+    "offset_mismatch": "Go on where Upload-Offset of this answer says.",
+}
+
+
+class Full(Invalid):
+    """There is no room."""
+
+
+def receiving(upload: Upload) -> None:
+    """Raises Conflict unless the upload still takes files."""
+    if upload.state != Upload.State.RECEIVING:
+        raise Conflict("upload_closed", "This upload takes no more files.", "Begin another upload.")
+
+
+def taken(act: Callable[[], T]) -> T:
+    """What quarantine answers; its refusal as one of ours."""
+    try:
+        return act()
+    except quarantine.Refused as error:
+        raise Invalid(error.code, error.reason, ADVICE.get(error.code, "Send the file again.")) from error
+
+
+def declared(site: Site, size: int) -> None:
+    """Whether so much more of a site can come in. Raises Full: `upload_too_large`, `quota_exceeded`, `no_space`."""
+    if size > settings.MYELIN_MAX_UPLOAD_MB << 20:
+        raise Full("upload_too_large", "This is more than this registry takes in one upload.", "Hand it in as several uploads.")
+    lying = _arrived(Q(wiped_at=None))
+    quota = settings.MYELIN_SITE_QUOTA_MB << 20
+    if quota and size + sum(max(have, said) for _, have, said in (row for row in lying if row[0] == site.pk)) > quota:
+        raise Full("quota_exceeded", "Your site would have more waiting here than it may.", "Decide on what waits, or ask the operators for more room.")
+    lately = timezone.now() - timedelta(days=settings.MYELIN_PIECE_DAYS)
+    promised = sum(max(0, said - have) for _, have, said in _arrived(Q(state=Upload.State.RECEIVING, created_at__gt=lately)))
+    if size + promised > quarantine.free():
+        raise Full("no_space", "The registry's disk has no room for so much now.", ADVICE["no_space"])
+
+
+def _arrived(which: Q) -> list[tuple[object, int, int]]:
+    """(site, bytes that arrived, bytes that were declared while it is open) of each upload."""
+    rows = Upload.objects.filter(which).annotate(have=Sum("files__bytes", filter=Q(files__number__isnull=False)))
+    told = rows.values_list("site", "have", "state", "manifest")
+    return [(site, have or 0, int(said.get("bytes", 0)) if state == Upload.State.RECEIVING else 0) for site, have, state, said in told]
+
+
+def fits(upload: Upload, length: int) -> None:
+    """Whether so much more can come into an upload. Raises Full: `upload_too_large`, `no_space`."""
+    files = upload.files.exclude(number=None).aggregate(total=Sum("bytes"))["total"] or 0
+    opened = upload.pieces.filter(state=Piece.State.OPEN).aggregate(total=Sum("length"))["total"] or 0
+    if files + opened + length > settings.MYELIN_MAX_UPLOAD_MB << 20:
+        raise Full("upload_too_large", "This upload would be larger than this registry takes at once.", "Close it and begin another.")
+    if length > quarantine.free():
+        raise Full("no_space", "The registry's disk is too full to take this.", ADVICE["no_space"])

@@ -1,0 +1,71 @@
+"""What these pages share: a refusal of an act becomes the page again with its reason and advice, a denial becomes 403, and what is not there 404."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import Model, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import redirect, render
+
+from registry.accounts import stepup
+from registry.accounts.models import User
+from registry.intake import overview
+from registry.portal.pages import Page
+from registry.rules import Conflict, Denied, Invalid, Refusal
+
+M = TypeVar("M", bound=Model)
+MOST_TOLD = 200
+
+
+class Handing(Page):
+    """A page of who hands in. `refused` holds what an act answered instead of acting."""
+
+    template = ""
+    refused: Refusal | None = None
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().dispatch(request, *args, **kwargs)
+        except Denied as error:
+            raise PermissionDenied from error
+
+    @property
+    def asker(self) -> User:
+        """Who is signed in: the account itself."""
+        return stepup.signed_in(self.request)
+
+    def show(self, status: int = 200, **told: Any) -> HttpResponse:
+        """The page, above all with what was refused."""
+        if self.refused is not None:
+            status = 409 if isinstance(self.refused, Conflict) else 422
+            told |= {"refused": self.refused, "errors": getattr(self.refused, "errors", [])[:MOST_TOLD]}
+        return render(self.request, self.template, told, status=status)
+
+    def attempt(self, act: Callable[[], Any]) -> Any:
+        """What the act gives, or None where it is refused; then `refused` says why."""
+        try:
+            return act()
+        except (Invalid, Conflict) as error:
+            self.refused = error
+            return None
+
+    def done(self, told: Any, to: str, *args: Any, **kwargs: Any) -> HttpResponseRedirect:
+        """Go on to a page that begins by saying what was done."""
+        messages.success(self.request, str(told))
+        return redirect(to, *args, **kwargs)
+
+    def place(self, key: str) -> overview.Place:
+        """The place of this name where the asker hands in. Raises Http404."""
+        return found(one for one in overview.places(self.asker) if one.key == key)
+
+
+def found(rows: Any, **by: Any) -> Any:
+    """The one row that is there for the asker. Raises Http404."""
+    one = rows.filter(**by).first() if isinstance(rows, QuerySet) else next(iter(rows), None)
+    if one is None:
+        raise Http404
+    return one
