@@ -157,7 +157,7 @@ class Study:
 
 @dataclass(frozen=True)
 class Image:
-    """One converted image: `grade` pass, review or fail; `state` proposed, accepted, refused or withdrawn."""
+    """One converted image: `grade` pass, review or fail; `state` proposed, returned (to its site, with a question), accepted, refused or withdrawn."""
 
     id: str
     participant: str

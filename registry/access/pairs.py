@@ -25,6 +25,7 @@ from registry.rules import Conflict, Denied, Invalid
 ACTS: Mapping[str, str] = {
     "release_below_k": "freeze",
     "bulk_approval": "decide",
+    "bulk_acceptance": "decide",
     "restricted_approval": "decide",
     "orbit_release": "decide",
 }

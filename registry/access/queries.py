@@ -97,6 +97,12 @@ def dangerous_acts(asker: User) -> QuerySet[DangerousAct]:
     return mine.select_related("dataset", "proposed_by", "seconded_by")
 
 
+def given(asker: User) -> QuerySet[Dataset]:
+    """Datasets of which one may be shown data of somebody: those in which one has a role or an entitlement."""
+    facts = policy.facts_of_asker(asker)
+    return Dataset.objects.filter(pk__in={role.dataset for role in facts.roles} | {grant.dataset for grant in facts.grants})
+
+
 def datasets(asker: User) -> QuerySet[Dataset]:
     """Datasets that the asker may know of: all but closed ones, and closed ones in which they have a role; everything for who runs the registry."""
     facts = policy.facts_of_asker(asker)

@@ -62,6 +62,7 @@ def datasets(request: HttpRequest, answer: HttpResponseBase) -> list[str]:
             found |= set(model._base_manager.filter(pk__in=ids).values_list(path, flat=True))
     slugs = [sent.get("dataset") for sent in _sent(request, answer)] + [_kwargs(request).get("slug") if _place(request) == "datasets" else None]
     found |= set(Dataset.objects.filter(slug__in=[slug for slug in slugs if isinstance(slug, str) and "\0" not in slug]).values_list("pk", flat=True))
+    found |= set(getattr(answer, "about", ()))  # a page of many kinds of thing says it itself
     return sorted(str(pk) for pk in found - {None})
 
 
@@ -103,8 +104,10 @@ def _kwargs(request: HttpRequest) -> dict[str, Any]:
 
 
 def _place(request: HttpRequest) -> str:
-    route = request.resolver_match.route if request.resolver_match else ""
-    return route.removeprefix("api/v1/").split("/")[0] if route.startswith("api/v1/") else ""
+    """The first word of an address of the API or of the pages: both name things alike."""
+    match = request.resolver_match
+    route = match.route if match else ""
+    return route.removeprefix("api/v1/").split("/")[0] if match and (route.startswith("api/v1/") or match.app_name == "portal") else ""
 
 
 def _of_admin(request: HttpRequest) -> type[Model] | None:

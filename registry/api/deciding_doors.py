@@ -64,6 +64,24 @@ class RefuseDoor(Door):
         return Response(deciding_shapes.ImageShape(find(imaging.images(self.asker), pk=pk)).data)
 
 
+class ReturnImageDoor(Door):
+    scopes = {"POST": "decide"}
+
+    @told(deciding_shapes.ImageShape, request=shapes.Why, summary="Give an image back to its site with a question", tags=["images"])
+    def post(self, request: Request, pk: Any) -> Response:
+        image, given = find(imaging.images(self.asker), pk=pk), self.body(shapes.Why)
+        intake.return_image(self.asker, image, given["reason"])
+        return Response(deciding_shapes.ImageShape(find(imaging.images(self.asker), pk=pk)).data)
+
+
+class AnswerImageDoor(Door):
+    @told(deciding_shapes.ImageShape, request=shapes.Why, summary="Answer what a steward asked about an image", tags=["images"])
+    def post(self, request: Request, pk: Any) -> Response:
+        image, given = find(imaging.images(self.asker), pk=pk), self.body(shapes.Why)
+        intake.answer_image(self.asker, image, given["reason"])
+        return Response(deciding_shapes.ImageShape(find(imaging.images(self.asker), pk=pk)).data)
+
+
 class CorrectDoor(Door):
     @told(
         deciding_shapes.CorrectionShape,
@@ -121,7 +139,7 @@ class QualityPageDoor(Door):
 class AfterDoor(Door):
     @told(OpenApiTypes.BINARY, summary="A rendering of what would be given out", tags=["images"], also={410: shapes.Problem})
     def get(self, request: Request, pk: Any) -> HttpResponse:
-        picture = intake.after(find(imaging.images(self.asker), pk=pk))
+        picture = intake.view_after(self.asker, find(imaging.images(self.asker), pk=pk))
         if picture is None:
             raise Gone("The renderings of this image are destroyed, or it has none.", "review_gone")
         return png(picture)

@@ -35,7 +35,7 @@ class ImageShape(Shape):
     grade = s.ChoiceField(["pass", "review", "fail"])
     deface = s.CharField(source="deface_verdict")
     conversion = s.CharField(source="conversion_verdict")
-    state = s.ChoiceField(["proposed", "accepted", "refused", "withdrawn"])
+    state = s.ChoiceField(["proposed", "returned", "accepted", "refused", "withdrawn"])
     reason = s.CharField()
     reasons = s.SerializerMethodField()
     files = StoredShape(many=True)

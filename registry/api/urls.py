@@ -79,6 +79,8 @@ v1: list[URLPattern] = [
     path("images/<uuid:pk>", deciding.ImageDoor.as_view()),
     path("images/<uuid:pk>/accept", deciding.AcceptDoor.as_view()),
     path("images/<uuid:pk>/refuse", deciding.RefuseDoor.as_view()),
+    path("images/<uuid:pk>/return", deciding.ReturnImageDoor.as_view()),
+    path("images/<uuid:pk>/answer", deciding.AnswerImageDoor.as_view()),
     path("images/<uuid:pk>/recall", leaving.RecallDoor.as_view()),
     path("images/<uuid:pk>/contrast", deciding.CorrectDoor.as_view()),
     path("corrections", deciding.CorrectionsDoor.as_view()),

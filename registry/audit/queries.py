@@ -28,6 +28,11 @@ def of_object(text: str) -> QuerySet[Line]:
     return Line.objects.filter(object=text)
 
 
+def of_objects(texts: Iterable[str]) -> QuerySet[Line]:
+    """What happened to any of these things, in order."""
+    return Line.objects.filter(object__in=list(texts))
+
+
 def of_dataset(dataset_id: object) -> QuerySet[Line]:
     """What happened in one dataset, in order."""
     return Line.objects.filter(dataset=str(dataset_id))

@@ -1,6 +1,7 @@
 """An image is one acquisition at one visit: its files by hash, what was done to it, its grade, and the decision of a steward.
 
-Every row is proposed by a run, decided by a person, and never changed back. Bytes lie in `store/DATASET/PARTICIPANT-KEY/SHA256`; a row names them.
+Every row is proposed by a run, decided by a person, and never changed back; until then a steward may give it back to its site with a question.
+Bytes lie in `store/DATASET/PARTICIPANT-KEY/SHA256`; a row names them.
 """
 
 from __future__ import annotations
@@ -13,6 +14,9 @@ from django.db import models
 HEX64 = r"^[0-9a-f]{64}$"
 FACELESS = ("defaced", "no_face", "exempt")  # verdicts of `deid.faces` that say by themselves that no face is left
 ORBIT = "orbit_restricted"  # made of the orbits, which defacing would destroy: accepted by two people, and given out in restricted views only
+WAITS = ("proposed", "returned")  # states in which an image is not decided: its originals and renderings are kept
+LIVING = (*WAITS, "accepted")  # states in which it has its name to itself
+VERDICTS = ["returned", "answered", "accepted", "refused", "withdrawn"]  # of a decision
 DOUBTED = "review"  # the face was taken, and a person has to look before it is believed
 
 
@@ -21,6 +25,7 @@ class Image(models.Model):
 
     class State(models.TextChoices):
         PROPOSED = "proposed"
+        RETURNED = "returned"
         ACCEPTED = "accepted"
         REFUSED = "refused"
         WITHDRAWN = "withdrawn"
@@ -46,9 +51,13 @@ class Image(models.Model):
 
     class Meta:
         ordering = ["created_at", "id"]
-        indexes = [models.Index(fields=["state", "visit"])]
+        indexes = [
+            models.Index(fields=["state", "visit"]),
+            models.Index(fields=["state", "created_at"], name="image_queue"),
+            models.Index(fields=["-created_at", "-id"], name="image_newest"),
+        ]
         constraints = [
-            models.CheckConstraint(condition=models.Q(state__in=["proposed", "accepted", "refused", "withdrawn"]), name="image_state_known"),
+            models.CheckConstraint(condition=models.Q(state__in=["proposed", "returned", "accepted", "refused", "withdrawn"]), name="image_state_known"),
             models.CheckConstraint(condition=models.Q(grade__in=["pass", "review", "fail"]), name="image_grade_known"),
             # A head that nobody proved clean can never be accepted, whatever code tries it; one in doubt, or of the orbits, only with what the steward says.
             models.CheckConstraint(
@@ -58,7 +67,7 @@ class Image(models.Model):
                 name="image_accepted_is_defaced",
             ),
             models.CheckConstraint(condition=~models.Q(state="accepted") | models.Q(decided_at__isnull=False), name="image_accepted_was_decided"),
-            models.UniqueConstraint(fields=["visit", "bids_path"], condition=models.Q(state__in=["proposed", "accepted"]), name="image_path_once_per_visit"),
+            models.UniqueConstraint(fields=["visit", "bids_path"], condition=models.Q(state__in=LIVING), name="image_path_once_per_visit"),
         ]
 
 
@@ -93,4 +102,4 @@ class Decision(models.Model):
 
     class Meta:
         ordering = ["at"]
-        constraints = [models.CheckConstraint(condition=models.Q(verdict__in=["accepted", "refused", "withdrawn"]), name="decision_verdict_known")]
+        constraints = [models.CheckConstraint(condition=models.Q(verdict__in=VERDICTS), name="decision_verdict_known")]

@@ -9,7 +9,7 @@ from django.db.models import Q, QuerySet
 from qa import norms, protocol
 from registry.access import policy
 from registry.accounts.models import User
-from registry.imaging.models import FACELESS, ORBIT, Image
+from registry.imaging.models import FACELESS, LIVING, ORBIT, Image
 from registry.subjects.models import Visit
 
 
@@ -66,7 +66,7 @@ def quality_page(image: Image) -> str | None:
 
 def lacking(visit: Visit) -> dict[str, Any]:
     """Which contrasts a visit lacks for its purpose, by all its images that are not refused: a study is often handed in in parts."""
-    living = visit.images.filter(state__in=[Image.State.PROPOSED, Image.State.ACCEPTED]).values_list("suffix", "entities", "provenance__contrast__fields")
+    living = visit.images.filter(state__in=LIVING).values_list("suffix", "entities", "provenance__contrast__fields")
     images = [
         {"suffix": suffix, "body": protocol.body_of({"BodyPartExamined": (fields or {}).get("BodyPart")}), "contrast_agent": True if "ce" in entities else None}
         for suffix, entities, fields in living

@@ -1,4 +1,4 @@
-"""Acts of handing in: register people, visits and consents; receive an upload; bind or refuse what waits; accept or refuse an image.
+"""Acts of handing in: register people, visits and consents; receive an upload; bind or refuse what waits. Acts on an image are in `deciding`.
 
 Each act asks the policy, checks, changes and writes its audit line as the last statement of one transaction. New facts about a person let
 their waiting studies go on in the same transaction. Bytes are never destroyed here: `registry.intake.wiping` does that, in the runner.
@@ -15,22 +15,20 @@ from django.db import transaction
 from django.db.models import Sum
 from django.utils import timezone
 
-from registry.access import pairs, policy
+from registry.access import policy
 from registry.accounts.models import Dataset, Site, User
 from registry.audit import actions as audit
-from registry.audit import queries as audit_queries
 from registry.consent import actions as consent
 from registry.consent.models import ConsentEvent
-from registry.imaging import queries as imaging
-from registry.imaging.models import DOUBTED, FACELESS, ORBIT, Decision, Image
 from registry.intake import matching, quarantine
 from registry.intake.carrying import order_sort, order_study, publish_study, record_sort, record_study, sort_died, study_died
 from registry.intake.correcting import checked, correct, known_visit, parsed_labels, words
+from registry.intake.deciding import accept_image, accept_images, after, answer_image, look, quality, refuse_image, return_image, view_after, volume
 from registry.intake.models import Study, Upload, UploadFile
 from registry.intake.room import declared, receiving, taken
 from registry.intake.sending import add_chunk, begin_piece, give_up_piece, lose, unfinished
 from registry.intake.wiping import tick
-from registry.rules import Conflict, Denied, Invalid
+from registry.rules import Conflict, Invalid
 from registry.runs import actions as runs
 from registry.subjects import actions as subjects
 from registry.subjects.models import Participant, Visit
@@ -43,6 +41,7 @@ __all__ = [
     "add_visits",
     "after",
     "begin_piece",
+    "answer_image",
     "begin_upload",
     "bind_study",
     "complete_upload",
@@ -62,9 +61,12 @@ __all__ = [
     "refuse_image",
     "refuse_study",
     "register",
+    "return_image",
     "sort_died",
     "study_died",
     "tick",
+    "view_after",
+    "volume",
     "words",
 ]  # fmt: skip
 
@@ -260,83 +262,3 @@ def _waiting(study: Study) -> Study:
     if locked.state != Study.State.WAITING or locked.wiped_at or locked.upload.wiped_at:
         raise Conflict("study_not_waiting", "This study does not wait for anybody.", "Look at its state.")
     return locked
-
-
-# --- images ----------------------------------------------------------------------------------------------------------------------------------------
-
-
-def accept_image(actor: User, image: Image, note: str = "") -> Image:
-    """A steward takes an image: it can be released, and its originals are destroyed. Raises Denied, Conflict."""
-    policy.require(actor, "accept", image)
-    return _decide(actor, image, Image.State.ACCEPTED, note)
-
-
-def accept_images(actor: User, images: Sequence[Image], note: str = "") -> list[Image]:
-    """Take several images, all or none. Raises Denied, Conflict."""
-    with transaction.atomic():
-        return [accept_image(actor, image, note) for image in images]
-
-
-def refuse_image(actor: User, image: Image, reason: str) -> Image:
-    """A steward does not take an image. Raises Denied, Invalid, Conflict."""
-    policy.require(actor, "see", image)
-    policy.require_in(actor, "decide", image.visit.participant.dataset)
-    if not reason.strip():
-        raise Invalid("reason_missing", "A refusal needs its reason.", "Say why, so that the site can do better.")
-    return _decide(actor, image, Image.State.REFUSED, reason)
-
-
-def _decide(actor: User, image: Image, state: str, reason: str) -> Image:
-    with transaction.atomic():
-        image = Image.objects.select_for_update(of=("self",)).select_related("visit__participant__dataset").get(pk=image.pk)
-        if image.state != Image.State.PROPOSED:
-            raise Conflict("image_decided", "This image was decided already.", "Look at its state.")
-        if state == Image.State.ACCEPTED:
-            _require_faceless(actor, image, reason)
-        image.state, image.reason, image.decided_by, image.decided_at = state, reason, actor, timezone.now()
-        image.save()
-        Decision.objects.create(image=image, verdict=state, by=actor.email, reason=reason)
-        audit.write(actor, f"image.{state}", f"image:{image.pk}", dataset=image.visit.participant.dataset)
-    return image
-
-
-def _require_faceless(actor: User, image: Image, note: str) -> None:
-    """That the face is gone: by the verdict, or where that is in doubt by what this very steward saw and says. Of the orbits: what two people say."""
-    if image.deface_verdict in FACELESS:
-        return
-    if image.deface_verdict == ORBIT:
-        if not note.strip():
-            raise Invalid("reason_missing", "An image of the orbits is accepted with the reason.", "Say in the note why it is needed.")
-        pairs.take(actor, image.visit.participant.dataset, "orbit_release", image)
-        return
-    if image.deface_verdict != DOUBTED:
-        raise Denied("face_not_verified", "That the face is gone was not shown, so this image cannot be accepted.")
-    looks = audit_queries.of_object(f"image:{image.pk}").filter(act="image.look", actor=audit.actor_text(actor))
-    # The picture that settles it is the one after defacing: what it was before says nothing of what is left. Where nothing was cut there is but one.
-    left = imaging.drawn("after", image) or imaging.drawn("before", image)
-    if not any(line.detail.get("shown") and line.detail.get("picture") in left for line in looks):
-        raise Conflict("face_not_looked_at", "Whether the face is gone is in doubt.", "Look at the pictures of this image in review, and decide then.")
-    if not note.strip():
-        raise Invalid("reason_missing", "An image in doubt is accepted with what was seen.", "Say in the note why no face is left.")
-
-
-def after(image: Image) -> bytes | None:
-    """The rendering of an image as it would be given out, while the review zone has it. It shows no face, so it is no look at one."""
-    numbers = imaging.pictures(image)["after"]
-    return quarantine.review(image.study_id, image.pk, numbers[0]) if numbers else None
-
-
-def quality(image: Image) -> bytes | None:
-    """The quality strip: as the pipeline drew it, with its mosaic of the brain, while the review zone has it; afterwards from the numbers alone."""
-    numbers = imaging.pictures(image)["quality"]
-    drawn = quarantine.review(image.study_id, image.pk, numbers[0]) if numbers else None
-    return drawn or imaging.quality_strip(image)
-
-
-def look(actor: User, image: Image, number: int) -> bytes | None:
-    """One rendering with a face, for the steward of its dataset; every look is one audit line. None when it is gone. Raises Denied."""
-    policy.require(actor, "review", image)
-    with transaction.atomic():
-        picture = quarantine.review(image.study_id, image.pk, number) if number < image.review else None
-        audit.write(actor, "image.look", f"image:{image.pk}", dataset=image.visit.participant.dataset, picture=number, shown=picture is not None)
-    return picture

@@ -21,8 +21,8 @@ from qa import norms
 from registry.accounts import keys
 from registry.audit import actions as audit
 from registry.imaging import queries, store
-from registry.imaging.models import Decision, Image, StoredFile
 from registry.intake import correcting, matching, quarantine, sending
+from registry.imaging.models import LIVING, Decision, Image, StoredFile
 from registry.intake.models import Study, Upload, UploadFile
 from registry.rules import Conflict, Denied, Invalid
 from registry.runs import mail
@@ -368,13 +368,13 @@ def _provenance(image: Json, versions: Json) -> dict[str, Any]:
 def _known(visit: Visit, files: list[Json]) -> bool:
     """Whether a living image of this visit has exactly these volumes already (the same study handed in twice)."""
     volumes = {file["sha256"] for file in files if file["path"].endswith(".nii.gz")}
-    held = StoredFile.objects.filter(image__visit=visit, image__state__in=["proposed", "accepted"], sha256__in=volumes)
+    held = StoredFile.objects.filter(image__visit=visit, image__state__in=LIVING, sha256__in=volumes)
     return bool(volumes) and set(held.values_list("sha256", flat=True)) == volumes
 
 
 def _free_run(visit: Visit, path: str) -> int | None:
     """The run number an image must take because another of this visit has its name; None when the name is free."""
-    taken = set(Image.objects.filter(visit=visit, state__in=["proposed", "accepted"]).values_list("bids_path", flat=True))
+    taken = set(Image.objects.filter(visit=visit, state__in=LIVING).values_list("bids_path", flat=True))
     if path not in taken:
         return None
     return next(number for number in range(2, 1000) if _renumber(path, number) not in taken)

@@ -20,7 +20,7 @@ from django.db.models import QuerySet
 from registry.access import policy
 from registry.accounts.models import Dataset, Site, User
 from registry.audit import actions as audit
-from registry.imaging.models import Decision, Image
+from registry.imaging.models import WAITS, Decision, Image
 from registry.intake import matching
 from registry.intake.models import Correction, Study
 from registry.rules import Conflict, Invalid
@@ -136,7 +136,7 @@ def _hold(image: Image) -> None:
 def _alike(dataset: Dataset, site: Site, protocol: str) -> QuerySet[Image]:
     """The images of a protocol at a site that wait for a steward."""
     people = Image.objects.filter(visit__participant__dataset=dataset, visit__participant__site=site)
-    return people.filter(state=Image.State.PROPOSED, provenance__contrast__protocol=protocol)
+    return people.filter(state__in=WAITS, provenance__contrast__protocol=protocol)
 
 
 def set_aside(images: QuerySet[Image], by: str) -> list[Image]:

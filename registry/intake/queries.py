@@ -36,6 +36,12 @@ def studies(asker: User | None) -> QuerySet[Study]:
     return known.annotate(file_count=Count("files"))
 
 
+def waiting(asker: Any) -> QuerySet[Study]:
+    """The studies that wait for a person or a fact, of those that the asker may follow."""
+    rows = Study.objects.filter(_mine(asker, "upload__"), state=Study.State.WAITING, wiped_at=None, upload__wiped_at=None)
+    return rows.select_related("upload__dataset", "upload__site", "participant", "visit")
+
+
 def files(asker: User | None) -> QuerySet[UploadFile]:
     """The files whose verdicts the asker may read."""
     return UploadFile.objects.filter(_mine(asker, "upload__"))

@@ -14,8 +14,8 @@ from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 
 from registry.audit import actions as audit
-from registry.imaging.models import Image
 from registry.intake import matching, quarantine, sending
+from registry.imaging.models import WAITS, Image
 from registry.intake.models import Study, Upload
 from registry.runs import mail
 from registry.subjects.models import Participant
@@ -36,7 +36,7 @@ def tick(now: datetime | None = None) -> dict[str, int]:
 
 def finished_studies() -> QuerySet[Study]:
     """Studies whose originals nobody needs any more."""
-    undecided = Image.objects.filter(study_id=OuterRef("pk"), state="proposed")
+    undecided = Image.objects.filter(study_id=OuterRef("pk"), state__in=WAITS)
     ended = Study.objects.filter(wiped_at=None, upload__wiped_at=None).select_related("upload__dataset")
     return ended.filter(state="refused") | ended.filter(~Exists(undecided), state="recorded")
 

@@ -19,7 +19,7 @@ from registry.access import policy
 from registry.accounts import queries as accounts
 from registry.accounts.models import User
 from registry.audit import actions as audit
-from registry.imaging.models import Image, StoredFile
+from registry.imaging.models import WAITS, Image, StoredFile
 from registry.releases import attesting, ending, leaving
 from registry.releases.models import Notice, Removal
 from registry.rules import Conflict, Denied, Invalid, Refusal
@@ -150,7 +150,7 @@ def call_back(actor: User, image_id: uuid.UUID, cause: str, reason: str, path: s
     image = Image.objects.select_related(*related).get(pk=image_id)
     Participant.objects.select_for_update(of=("self",)).get(pk=image.visit.participant_id)
     image = Image.objects.select_for_update(of=("self",)).select_related(*related).get(pk=image_id)
-    if image.state != Image.State.ACCEPTED and not (cause == Removal.Cause.WRONG_PERSON and image.state == Image.State.PROPOSED):
+    if image.state != Image.State.ACCEPTED and not (cause == Removal.Cause.WRONG_PERSON and image.state in WAITS):
         raise Conflict("image_not_given", "Only what was accepted can be called back.", "Refuse what waits; what is withdrawn is gone.")
     removal = ending.image(actor, image, _files(image, path), cause, reason)
     _enqueue(removal)

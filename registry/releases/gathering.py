@@ -96,7 +96,7 @@ def offered(image: Image) -> gate.Offered:
 
 def elsewhere(dataset: Dataset, here: Iterable[Participant]) -> Counter[str]:
     """Images of active people of a dataset that never came before the gate, by reason. `here`: the people who did."""
-    names = {"proposed": "undecided", "refused": "refused", "accepted": "consent_missing"}
+    names = {"proposed": "undecided", "returned": "undecided", "refused": "refused", "accepted": "consent_missing"}
     whose = Image.objects.filter(visit__participant__dataset=dataset, visit__participant__state="active")
     came = {person.pk for person in here}
     rows = whose.values_list("state", "visit__participant")

@@ -10,7 +10,7 @@ from django.db import transaction
 from registry.access import policy
 from registry.accounts.models import User
 from registry.audit import actions as audit
-from registry.imaging.models import Image
+from registry.imaging.models import LIVING, Image
 from registry.intake import matching
 from registry.intake.models import Study
 from registry.releases import departures
@@ -52,7 +52,7 @@ def _fits(study: Study, visit: Visit) -> None:
 
 def _taken_out(actor: User, study: Study, visit: Visit | None, reason: str) -> int:
     """Call every living image of the study back whose visit changes; return how many. Files may name a visit of their own: for the same person it stays."""
-    living = Image.objects.filter(study_id=study.pk, state__in=[Image.State.PROPOSED, Image.State.ACCEPTED]).order_by("pk")
+    living = Image.objects.filter(study_id=study.pk, state__in=LIVING).order_by("pk")
     if visit is not None and visit.participant_id == study.participant_id:
         living = living.filter(visit=study.visit_id)
     keys = list(living.values_list("pk", flat=True))

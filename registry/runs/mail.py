@@ -36,6 +36,7 @@ LETTERS = {
     "upload_waits": ("Part of your upload waits for you", "Some of your upload cannot go on without you. The page says why and what to do."),
     "upload_again": ("Part of your upload must be sent again", "Some of your upload did not arrive as it was. The page says what to send again."),
     "retention_soon": ("Originals will be deleted soon", "Originals of an upload will be deleted in seven days. The page says what still needs them."),
+    "image_returned": ("An image came back to you", "A steward has a question about an image of your site. The page says what is asked."),
     "images_wait": ("Images wait for your decision", "New images of a dataset you are steward of wait for your decision."),
     "package_ready": ("Your package is ready", "The package you asked for is ready to be downloaded."),
     "withdrawal_notice": ("A participant has left: please delete their files", "A participant has left. The page lists the files that you must delete."),
@@ -74,6 +75,16 @@ def send_due(limit: int = 200) -> dict[str, int]:
         if Mail.objects.filter(pk=pk, state="queued", next_try_at__lte=now).update(next_try_at=now + HOLD, tries=F("tries") + 1):
             told[_send(Mail.objects.get(pk=pk))] += 1
     return told
+
+
+def again(mail: Mail) -> bool:
+    """Lets a mail that was given up be tried anew; whether it was one."""
+    return bool(Mail.objects.filter(pk=mail.pk, state="dead").update(state="queued", tries=0, error_code="", next_try_at=timezone.now()))
+
+
+def forget(mail: Mail) -> bool:
+    """Takes a mail that was given up off the list for good; whether it was one."""
+    return bool(Mail.objects.filter(pk=mail.pk, state="dead").delete()[0])
 
 
 def _send(mail: Mail) -> str:

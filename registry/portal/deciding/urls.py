@@ -2,6 +2,17 @@
 
 from __future__ import annotations
 
-from django.urls import URLPattern
+from django.urls import URLPattern, path
 
-urlpatterns: list[URLPattern] = []
+from registry.portal.deciding import acts, bulk, pages, requests
+
+urlpatterns: list[URLPattern] = [
+    path("queue", pages.QueuePage.as_view(), name="queue"),
+    path("queue/mails/<uuid:pk>", pages.MailPage.as_view(), name="mail"),
+    path("images/accept", bulk.BulkPage.as_view(), name="bulk"),
+    path("images/<uuid:pk>/decide", pages.DecideImagePage.as_view(), name="decide_image"),
+    path("requests/<uuid:pk>/decide", requests.RequestPage.as_view(), name="decide_request"),
+    path("releases/<uuid:pk>/validate", pages.ReleasePage.as_view(), name="validate_release"),
+    path("dangerous-acts", acts.ActsPage.as_view(), name="acts"),
+    path("dangerous-acts/<uuid:pk>/second", acts.SecondPage.as_view(), name="second"),
+]
