@@ -21,8 +21,8 @@ from qa import norms
 from registry.accounts import keys
 from registry.audit import actions as audit
 from registry.imaging import queries, store
-from registry.intake import correcting, matching, quarantine, sending
 from registry.imaging.models import LIVING, Decision, Image, StoredFile
+from registry.intake import correcting, matching, quarantine, sending
 from registry.intake.models import Study, Upload, UploadFile
 from registry.rules import Conflict, Denied, Invalid
 from registry.runs import mail

@@ -14,8 +14,8 @@ from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 
 from registry.audit import actions as audit
-from registry.intake import matching, quarantine, sending
 from registry.imaging.models import WAITS, Image
+from registry.intake import matching, quarantine, sending
 from registry.intake.models import Study, Upload
 from registry.runs import mail
 from registry.subjects.models import Participant
