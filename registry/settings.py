@@ -215,6 +215,7 @@ MYELIN_TICK = [
     ("consents", "consent.actions.end_by_time", 600),
     ("expiries", "access.actions.expire", 600),
     ("counts", "counts.actions.tick", 60),
+    ("published", "counts.publishing.tick", 60),
     ("intake", "intake.actions.tick", 60),
     ("releases", "releases.actions.tick", 60),
 ]

@@ -10,6 +10,7 @@ from registry.access.asking import (
     change_request,
     draft_request,
     drop_member,
+    freeze_cohort,
     name_member,
     screen_request,
     set_recipient_key,
@@ -52,8 +53,8 @@ from registry.access.signing import sign_agreement
 
 __all__ = [
     "ASKED", "agree_faces", "agree_protocol", "agree_votes", "approve_request", "approve_requests", "attest_deletion", "change_request",
-    "close_request", "disable_account", "draft_request", "drop_member", "end_role", "end_view", "expire", "expire_request", "fall_due", "give_role",
-    "issue_token", "name_member", "open_account", "open_dataset", "open_site", "open_view", "publish_agreement", "publish_form", "reasons_as_data",
+    "close_request", "disable_account", "draft_request", "drop_member", "end_role", "end_view", "expire", "expire_request", "fall_due", "freeze_cohort",
+    "give_role", "issue_token", "name_member", "open_account", "open_dataset", "open_site", "open_view", "publish_agreement", "publish_form", "reasons_as_data",
     "reject_request", "renew_request", "report", "resume_request", "return_request", "revoke_entitlement", "revoke_request", "revoke_token",
     "screen_request", "set_level", "set_recipient_key", "sign_agreement", "submit_request", "suspend_request", "vote", "withdraw_request",
 ]  # fmt: skip

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from typing import Any
+from uuid import UUID
 
 from django.db import transaction
 from django.db.models import QuerySet
@@ -114,8 +116,29 @@ def drop_member(actor: User, member: Member) -> Request:
 # --- handing in ------------------------------------------------------------------------------------------------------------------------------------
 
 
+def freeze_cohort(actor: User, request: Request, people: Collection[UUID], where: Sequence[str] = (), told: int | None = None) -> Request:
+    """Freezes whom a request is for, before it is handed in: those of these people who take part now. Who joins later is not in it.
+
+    `where`: the question that they were found by, and `told` what the counting function tells of it: the requester is told that number and no other
+    (`queries.summary`), for a question that is asked by freezing must not be answered better than one that is asked by counting.
+    Raises Denied, Invalid, Conflict.
+    """
+    with transaction.atomic():
+        held = holding.held(actor, request, "change")
+        here = Participant.objects.filter(dataset=held.dataset, state="active").values_list("pk", flat=True)
+        rows = [RequestedParticipant(request=held, participant_id=pk) for pk in here if pk in people]
+        if not rows:
+            raise Invalid("nobody_asked_for", "The request names no participant of this dataset.", "Widen the cohort.")
+        RequestedParticipant.objects.filter(request=held).delete()
+        RequestedParticipant.objects.bulk_create(rows, batch_size=1000)
+        held.cohort = {"where": list(where), "told": told}
+        held.save(update_fields=["cohort"])
+        audit.write(actor, "request.cohort", held, dataset=held.dataset, conditions=len(where))
+    return held
+
+
 def submit_request(actor: User, request: Request, participants: QuerySet[Participant] | None = None) -> Request:
-    """Hands a request in: the cohort (or everybody in the dataset) is frozen; then the rule is asked of each of them.
+    """Hands a request in: the cohort (or everybody in the dataset) is frozen, unless it was (`freeze_cohort`); then the rule is asked of each of them.
 
     Raises Denied, Invalid (purpose, account, nobody in it), Conflict.
     """
@@ -127,13 +150,15 @@ def submit_request(actor: User, request: Request, participants: QuerySet[Partici
             raise Invalid("request_incomplete", "Title, abstract and the institution of your account are needed.", "Fill in what is missing.")
         who = Participant.objects.filter(dataset=held.dataset, state="active")
         if participants is not None:
-            who = who.filter(pk__in=participants.values("pk"))
+            who, held.cohort = who.filter(pk__in=participants.values("pk")), {}
+        elif held.cohort:
+            who = who.filter(requested__request=held)
         rows = [RequestedParticipant(request=held, participant_id=pk) for pk in who.values_list("pk", flat=True)]
         if not rows:
             raise Invalid("nobody_asked_for", "The request names no participant of this dataset.", "Widen the cohort.")
         RequestedParticipant.objects.filter(request=held).delete()  # of the time before it came back
         RequestedParticipant.objects.bulk_create(rows, batch_size=1000)
-        holding.move(held, "submit", submitted_at=timezone.now())
+        holding.move(held, "submit", submitted_at=timezone.now(), cohort=held.cohort)
         audit.write(actor, "request.submit", held, dataset=held.dataset, asked=len(rows))
     holding.quietly(screen_request, SYSTEM, held)  # it was handed in, whoever screens it
     return Request.objects.select_related("dataset", "requester", "view").get(pk=held.pk)

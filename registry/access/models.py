@@ -41,7 +41,8 @@ class Request(Fact):
 
     What it is for is said by flags of their own, as `rules.Purpose` has them. `recipient_key` is the age public key to which packages are encrypted.
     Its life is `registry.access.machine`. `view` None: all usual kinds of file. `decided_level` is the level at which it was granted: a stricter one since
-    asks for a new request.
+    asks for a new request. `cohort`: the question whose people it is for, as `{"where": [conditions], "told": about how many}`; empty: people named one by
+    one, or everybody.
     """
 
     dataset = models.ForeignKey(Dataset, models.PROTECT, related_name="requests")
@@ -74,6 +75,7 @@ class Request(Fact):
     reason = models.TextField(blank=True)
     attestation = models.TextField(blank=True)
     attested_at = models.DateTimeField(null=True, blank=True)
+    cohort = models.JSONField(default=dict, blank=True)
 
     class Meta:
         ordering = ["-created_at"]

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import statistics
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from django.db.models import Q, QuerySet
 
@@ -14,7 +18,7 @@ from registry.runs.models import Mail
 from registry.smallcells import rounded
 
 
-def datasets_of(asker: User, *kinds: str) -> set[str]:
+def datasets_of(asker: User | None, *kinds: str) -> set[str]:
     """Ids of the datasets in which the asker has a living role of one of these kinds."""
     return {role.dataset for role in policy.facts_of_asker(asker).roles if role.kind in kinds}
 
@@ -47,7 +51,8 @@ def asked(asker: User, request: Request) -> QuerySet[RequestedParticipant]:
 def summary(request: Request) -> dict[str, Any]:
     """What a requester is told of their cohort: about how many were asked for, how many are allowed once that is decided, and how often each reason was
     given. Counts are rounded to five, and not told (None) below the dataset's smallest count, nor is a reason of so few: a request must not become a way to
-    count people. How many are allowed is exact once they are given.
+    count people. How many are allowed is exact once they are given. Of a cohort that was found by a question no number is told but that of the counting
+    function: the cohort's people are another's choice, so a rounded number of them would be an answer without its noise.
     """
     rows = RequestedParticipant.objects.filter(request=request)
     reasons: dict[str, int] = {}
@@ -57,13 +62,16 @@ def summary(request: Request) -> dict[str, Any]:
             if reason["verdict"] != "permit":
                 reasons[reason["code"]] = reasons.get(reason["code"], 0) + 1
                 sentences[reason["code"]] = reason["sentence"]
-    least = request.dataset.min_count
+    least, asked_by = request.dataset.min_count, request.cohort
     told = rows.filter(allowed=True).count() if request.state in machine.DECIDED else None
     exact = any(one.alive for one in Entitlement.objects.filter(request=request, revoked_at=None).select_related("request"))  # then they have the people anyway
+    allowed = told if exact or told is None else None if asked_by else rounded(told, least)
     return {
-        "asked": rounded(rows.count(), least),
-        "allowed": told if exact or told is None else rounded(told, least),
-        "reasons": [{"code": code, "sentence": sentences[code], "count": rounded(n, least)} for code, n in sorted(reasons.items()) if n >= least],
+        "asked": asked_by["told"] if asked_by else rounded(rows.count(), least),
+        "allowed": allowed,
+        "reasons": [
+            {"code": code, "sentence": sentences[code], "count": None if asked_by else rounded(n, least)} for code, n in sorted(reasons.items()) if n >= least
+        ],
     }
 
 
@@ -86,9 +94,9 @@ def members(asker: User) -> QuerySet[Member]:
     return Member.objects.filter(request__in=requests(asker).values("pk"), dropped_at=None).select_related("request", "user")
 
 
-def views(asker: User) -> QuerySet[View]:
-    """Views of the datasets that one may know of; ended ones for those who decide."""
-    return View.objects.filter(Q(ended_at=None) | Q(dataset_id__in=datasets_of(asker, "steward")), dataset__in=datasets(asker)).select_related("dataset")
+def views(asker: User | None) -> QuerySet[View]:
+    """Views of the datasets that one may know of, signed in or not; ended ones for those who decide."""
+    return View.objects.filter(Q(ended_at=None) | Q(dataset_id__in=datasets_of(asker, "steward")), dataset__in=catalogue(asker)).select_related("dataset")
 
 
 def dangerous_acts(asker: User) -> QuerySet[DangerousAct]:
@@ -111,6 +119,40 @@ def datasets(asker: User) -> QuerySet[Dataset]:
     if facts.admin:
         return Dataset.objects.all()
     return Dataset.objects.filter(~Q(purpose_level="closed") | Q(pk__in=[role.dataset for role in facts.roles]))
+
+
+def catalogue(asker: User | None) -> QuerySet[Dataset]:
+    """Datasets that stand in the catalogue for the asker, signed in or not, the newest last: those that one may know of."""
+    who = policy.facts_of_asker(asker)
+    rows = datasets(asker) if asker is not None and who.user is not None and who.active else Dataset.objects.exclude(purpose_level="closed")
+    return rows.order_by("created_at")
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How a dataset decided so far: how many requests, days to the decision in the middle, share granted. None: too few to say."""
+
+    decided: int | None = None
+    days: float | None = None
+    granted: float | None = None
+
+
+FEW = 5  # decided requests, below which nothing is said of them: one request's fate is its requester's
+
+
+def pace(datasets: Iterable[Dataset]) -> dict[UUID, Pace]:
+    """How fast each of these datasets decided, and how often it granted, once it decided `FEW` requests."""
+    found: dict[UUID, list[tuple[float, bool]]] = {one.pk: [] for one in datasets}
+    rows = Request.objects.filter(dataset__in=list(found), submitted_at__isnull=False, decided_at__isnull=False)
+    for pk, submitted, decided, state in rows.order_by().values_list("dataset", "submitted_at", "decided_at", "state"):
+        found[pk].append((max(0.0, (decided - submitted).total_seconds() / 86_400), state != "rejected"))
+    return {pk: _pace(told) for pk, told in found.items()}
+
+
+def _pace(told: list[tuple[float, bool]]) -> Pace:
+    if len(told) < FEW:
+        return Pace()
+    return Pace(len(told), statistics.median(days for days, _ in told), sum(yes for _, yes in told) / len(told))
 
 
 def counted(asker: User | None) -> QuerySet[Dataset]:

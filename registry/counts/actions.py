@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import secrets
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -44,24 +44,102 @@ class Answer:
     left: int | None
 
 
+@dataclass(frozen=True)
+class Table:
+    """How many people there are of each value of one field with each of another: a row for each value of the first."""
+
+    across: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[int | None, ...]], ...]
+    exact: bool
+    left: int | None
+
+
+@dataclass(frozen=True)
+class Price:
+    """What a question would cost now: `new` questions of the `left` that the institution has today. None left: it is not limited."""
+
+    new: int
+    left: int | None
+    exact: bool
+
+
 def ask(asker: User | None, dataset: Dataset, where: Iterable[str], by: str = "", site: Any = None) -> Answer:
     """How many people there are of whom all conditions of `where` hold, in all or for each value of the field `by`.
 
     Exact for a steward of the dataset, and for a contributor who names their own `site`; otherwise as `smallcells` says. Raises Denied, Invalid.
     """
-    base = vocabulary.read(where)
-    values: list[Condition | None] = [Condition(by, value) for value in vocabulary.values(by)] if by else [None]
-    questions = [base | {value} if value else base for value in values]
+    base, known = vocabulary.read(where, dataset), vocabulary.fields(dataset)
+    counts, exact, left = _answered(asker, dataset, base, _cells(base, known, (by,) if by else ()), (by,), site)
+    values = known[by] if by else (None,)
+    return Answer(tuple(str(one) for one in sorted(base)), tuple(zip(values, counts, strict=True)), exact, left)
+
+
+def table(asker: User | None, dataset: Dataset, where: Iterable[str], by: str, across: str, site: Any = None) -> Table:
+    """How many people there are of whom all of `where` hold, for each value of `by` with each of `across`. As `ask`: given whole or not at all."""
+    base, known = vocabulary.read(where, dataset), vocabulary.fields(dataset)
+    counts, exact, left = _answered(asker, dataset, base, _cells(base, known, (by, across)), (by, across), site)
+    rows, columns, width = known[by], known[across], len(known[across])
+    return Table(columns, tuple((row, tuple(counts[n * width : (n + 1) * width])) for n, row in enumerate(rows)), exact, left)
+
+
+def ask_each(asker: User | None, dataset: Dataset, questions: Iterable[Iterable[str]], site: Any = None) -> tuple[list[int | None], bool, int | None]:
+    """The answers to several questions, whether they are exact, and how many are left: with one line, whole or not at all. Raises Denied, Invalid."""
+    read = [vocabulary.read(one, dataset) for one in questions]
+    return _answered(asker, dataset, frozenset(), read, tuple(_text(one) for one in read), site)
+
+
+def prices(asker: User | None, dataset: Dataset, where: Iterable[str], ways: Iterable[tuple[str, ...]], site: Any = None) -> list[Price | None]:
+    """What `ask` (no or one field) and `table` (two) would cost now with each of these fields; None: they have too many conditions for the asker.
+
+    Nothing is asked, and nothing told. Raises Denied, Invalid as they would.
+    """
+    base, wanted = vocabulary.read(where, dataset), list(ways)
+    who = policy.facts_of_asker(asker)
+    exact, most = _is_exact(who, dataset, site), most_conditions(who)
+    known = vocabulary.fields(dataset)
+    fits = [len(base) + len(fields) <= most for fields in wanted]
+    if exact or asker is None:
+        return [Price(0, None, exact) if fit else None for fit in fits]
+    texts = [{_text(one) for one in _cells(base, known, fields)} if fit else set() for fields, fit in zip(wanted, fits, strict=True)]
+    edition = Edition.objects.filter(dataset=dataset).values_list("number", flat=True).first() or 0
+    mine = Asked.objects.filter(dataset=dataset, institution=institution(asker))
+    paid = set(mine.filter(edition=edition, question__in=set().union(*texts)).values_list("question", flat=True))
+    left = max(0, smallcells.A_DAY - mine.filter(day=timezone.now().date()).count())
+    return [Price(len(one - paid), left, False) if fit else None for one, fit in zip(texts, fits, strict=True)]
+
+
+def most_conditions(asker: Any) -> int:
+    """How many conditions a question of theirs may have."""
+    known = policy.facts_of_asker(asker)
+    return smallcells.CONDITIONS if known.user is not None and known.active else smallcells.CONDITIONS_OF_NOBODY
+
+
+def _cells(base: Question, known: Mapping[str, tuple[str, ...]], fields: tuple[str, ...]) -> list[Question]:
+    """The question for each combination of values of these fields. Raises Invalid for a field that is none."""
+    if any(field not in known for field in fields):
+        raise rules.Invalid("unknown_condition", "There is no such field to count by.", "Use a field of GET /count-fields.")
+    return [base | set(one) for one in itertools.product(*([Condition(field, value) for value in known[field]] for field in fields))]
+
+
+def _is_exact(asker: Any, dataset: Dataset, site: Any) -> bool:
+    """Whether the asker is told exact numbers. Raises Denied for a site that is not theirs."""
     if site is not None:
         policy.require_in(asker, "see_work", dataset, site)
-    exact = site is not None or policy.ask_in(asker, "decide", dataset).permitted
-    _require_few(asker, max(len(one) for one in questions))
+    return site is not None or policy.ask_in(asker, "decide", dataset).permitted
+
+
+def _answered(
+    asker: Any, dataset: Dataset, base: Question, questions: list[Question], by: tuple[str, ...], site: Any
+) -> tuple[list[int | None], bool, int | None]:
+    """The answers, whether they are exact, and how many questions are left: all with one line, or none of them."""
+    who = policy.facts_of_asker(asker)
+    exact = _is_exact(who, dataset, site)
+    _require_few(who, max(len(one) for one in questions))
     with transaction.atomic():
         counts, left, new = _exactly(asker, dataset, site, questions) if exact else _told(asker, dataset, questions)
-        detail = {"asked": [_text(base), by], "exact": exact, "new": new}
+        detail = {"asked": [_text(base), *by], "exact": exact, "new": new}
         audit.write(asker, "count.ask", dataset if site is None else site, dataset=dataset, **detail)
-    rows = tuple((value.value if value else None, count) for value, count in zip(values, counts, strict=True))
-    return Answer(tuple(str(one) for one in sorted(base)), rows, exact, left)
+    return counts, exact, left
 
 
 def tick() -> None:
@@ -72,8 +150,7 @@ def tick() -> None:
 
 
 def _require_few(asker: Any, conditions: int) -> None:
-    known = policy.facts_of_asker(asker)
-    most = smallcells.CONDITIONS if known.user is not None and known.active else smallcells.CONDITIONS_OF_NOBODY
+    most = most_conditions(asker)
     if conditions > most:
         raise rules.Denied("too_many_conditions", f"A question has at most {most} conditions here.", "Leave some out; who signs in may ask with three.")
 
@@ -94,6 +171,11 @@ def _told(asker: Any, dataset: Dataset, questions: list[Question]) -> tuple[list
     left, new = _spend(asker, edition, questions) if asker is not None else (None, len(questions))
     counting = _Counting(edition)
     return [counting.answer(question) for question in questions], left, new
+
+
+def told_to_nobody(dataset: Dataset, questions: list[Question]) -> list[int | None]:
+    """What anybody is told, for `counts.publishing`, inside its transaction and with its line."""
+    return _told(None, dataset, questions)[0]
 
 
 def _spend(asker: User, edition: Edition, questions: list[Question]) -> tuple[int, int]:

@@ -1,7 +1,8 @@
-"""Who is counted in a dataset at present, what was told of them, and who has asked what."""
+"""Who is counted in a dataset at present, what was told of them, who has asked what; and questions that people keep."""
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.db import models
 
 from registry.accounts.models import Dataset
@@ -47,3 +48,33 @@ class Asked(models.Model):
     class Meta:
         constraints = [models.UniqueConstraint(fields=["dataset", "institution", "edition", "question"], name="asked_once")]
         indexes = [models.Index(fields=["dataset", "institution", "day"])]
+
+
+class SavedCohort(Fact):
+    """A question with a name: never its people, who are found anew each time. `link`: opens it to whoever is signed in and has it; empty: nobody."""
+
+    dataset = models.ForeignKey(Dataset, models.CASCADE, related_name="+")
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="cohorts")
+    name = models.CharField(max_length=120)
+    where = models.JSONField(default=list, blank=True)
+    link = models.CharField(max_length=43, blank=True)
+
+    class Meta:
+        ordering = ["-created_at"]
+        constraints = [
+            models.UniqueConstraint(fields=["owner", "dataset", "name"], name="one_cohort_of_a_name"),
+            models.UniqueConstraint(fields=["link"], condition=~models.Q(link=""), name="one_cohort_per_link"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class CohortShare(Fact):
+    """That somebody else may read a cohort."""
+
+    cohort = models.ForeignKey(SavedCohort, models.CASCADE, related_name="shares")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["cohort", "user"], name="shared_once")]

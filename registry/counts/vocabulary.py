@@ -1,8 +1,9 @@
 """What may be asked: every condition is a field and one of its closed values. Nothing can be negated, and no number can be cut where an asker likes.
 
-Fields: `sex`, `age` (in bands), `diagnosis`, `contrast` (an accepted image shows it), `purpose` (the consent covers it, for a team in the countries of the
-dataset's sites that promises all that can be promised), and `INSTRUMENT.FIELD` for every field of the clinical dictionary that has levels. A person has
-a value if any of their records says it.
+Fields: `sex`, `age` (in bands), `diagnosis`, `visits` (how many, in bands), of accepted images `contrast`, `scanner` (its maker), `tesla` and `quality` (the
+grade), `purpose` (the consent covers it, for a team in the countries of the dataset's sites that promises all that can be promised), and `INSTRUMENT.FIELD`
+for every field of the clinical dictionary that has levels (`treatment.substance`). A person has a value if any of their records or images says it.
+Of one dataset also `site` and `joined` (the year in which they were registered): their values are the dataset's own sites and years.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Q, QuerySet
+from django.db.models import Count, Q, QuerySet
 from django.utils import timezone
 
 from registry import rules
@@ -21,10 +22,11 @@ from registry.accounts.models import Dataset
 from registry.clinical import dictionary
 from registry.clinical.models import ClinicalRecord
 from registry.consent import queries as consent
-from registry.imaging.models import Image
+from registry.imaging.models import MAKERS, TESLAS, Image
 from registry.subjects.models import Participant
 
 CONTRASTS = ("T1w", "T2w", "PDw", "FLAIR", "T2starw", "UNIT1", "MEGRE", "MESE", "dwi", "bold", "asl")
+GRADES = ("pass", "review", "fail")
 PURPOSES = tuple(code for code in rules.PURPOSES if code != "DS")  # a disease is not a closed value
 # Names of their own for two fields of the dictionary; and where numbers are cut: band -> from, up to but not including.
 ALIAS = {"age": ("demographics", "age_years"), "diagnosis": ("demographics", "group")}
@@ -32,7 +34,9 @@ BANDS: dict[str, dict[str, tuple[float, float]]] = {
     "age": {"0-17": (0, 18), "18-29": (18, 30), "30-39": (30, 40), "40-49": (40, 50), "50-59": (50, 60), "60-69": (60, 70), "70-89": (70, 90)},
     "edss.edss_total": {"0-1.5": (0, 2), "2-3.5": (2, 4), "4-5.5": (4, 6), "6-10": (6, 10.5)},
     "sdmt.correct": {"0-29": (0, 30), "30-44": (30, 45), "45-59": (45, 60), "60-110": (60, 111)},
+    "visits": {"1": (1, 2), "2": (2, 3), "3-4": (3, 5), "5+": (5, 10_000)},
 }
+OF_IMAGES = {"contrast": ("suffix", CONTRASTS), "scanner": ("maker", MAKERS), "tesla": ("tesla", TESLAS), "quality": ("grade", GRADES)}
 
 
 @dataclass(frozen=True, order=True)
@@ -47,9 +51,9 @@ class Condition:
 
 
 @lru_cache
-def fields() -> dict[str, tuple[str, ...]]:
-    """Every field that can be asked for, with its values."""
-    found: dict[str, tuple[str, ...]] = {"sex": ("F", "M", "O"), "age": tuple(BANDS["age"]), "contrast": CONTRASTS, "purpose": PURPOSES}
+def _everywhere() -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {"sex": ("F", "M", "O"), "age": tuple(BANDS["age"]), "visits": tuple(BANDS["visits"])}
+    found |= {field: values for field, (_, values) in OF_IMAGES.items()} | {"purpose": PURPOSES}
     for name in dictionary.names():
         for key, spec in dictionary.instrument(name)["fields"].items():
             field = next((alias for alias, place in ALIAS.items() if place == (name, key)), f"{name}.{key}")
@@ -58,23 +62,37 @@ def fields() -> dict[str, tuple[str, ...]]:
     return found
 
 
-def read(words: Iterable[str]) -> frozenset[Condition]:
+def fields(dataset: Dataset | None = None) -> dict[str, tuple[str, ...]]:
+    """Every field that can be asked for, with its values; of a dataset its own sites and years too."""
+    return _everywhere() if dataset is None else {**_everywhere(), "site": _sites(dataset), "joined": _years(dataset)}
+
+
+def _sites(dataset: Dataset) -> tuple[str, ...]:
+    return tuple(dataset.sites.order_by("code").values_list("code", flat=True))
+
+
+def _years(dataset: Dataset) -> tuple[str, ...]:
+    return tuple(str(year) for year in range(dataset.created_at.year, timezone.now().year + 1))
+
+
+def read(words: Iterable[str], dataset: Dataset | None = None) -> frozenset[Condition]:
     """Conditions written `field:value`. Raises Invalid for what is none: a negation, a number, a field or value that is not in the list."""
-    found = set()
+    found, known = set(), fields(dataset)
     for n, word in enumerate(words):
         field, _, value = word.partition(":")
-        if value not in fields().get(field, ()):
+        if value not in known.get(field, ()):
             where = [{"field": f"where.{n}", "reason": "is no condition"}]
             raise rules.Invalid("unknown_condition", "A condition is not one that can be asked.", "Use field:value of GET /count-fields.", errors=where)
         found.add(Condition(field, value))
     return frozenset(found)
 
 
-def values(field: str) -> tuple[str, ...]:
+def values(field: str, dataset: Dataset | None = None) -> tuple[str, ...]:
     """The values of a field. Raises Invalid."""
-    if field not in fields():
+    known = fields(dataset)
+    if field not in known:
         raise rules.Invalid("unknown_condition", "There is no such field to count by.", "Use a field of GET /count-fields.")
-    return fields()[field]
+    return known[field]
 
 
 def having(dataset: Dataset, condition: Condition) -> set[UUID]:
@@ -87,15 +105,29 @@ def _sex(dataset: Dataset, condition: Condition) -> QuerySet[Any]:
     return Participant.objects.filter(dataset=dataset, sex=condition.value).values_list("pk", flat=True)
 
 
-def _contrast(dataset: Dataset, condition: Condition) -> QuerySet[Any]:
-    rows = Image.objects.filter(visit__participant__dataset=dataset, state=Image.State.ACCEPTED, suffix=condition.value)
+def _site(dataset: Dataset, condition: Condition) -> QuerySet[Any]:
+    return Participant.objects.filter(dataset=dataset, site__code=condition.value).values_list("pk", flat=True)
+
+
+def _joined(dataset: Dataset, condition: Condition) -> QuerySet[Any]:
+    return Participant.objects.filter(dataset=dataset, created_at__year=int(condition.value)).values_list("pk", flat=True)
+
+
+def _visits(dataset: Dataset, condition: Condition) -> QuerySet[Any]:
+    low, high = BANDS["visits"][condition.value]
+    rows = Participant.objects.filter(dataset=dataset).annotate(many=Count("visits"))
+    return rows.filter(many__gte=low, many__lt=high).values_list("pk", flat=True)
+
+
+def _image(dataset: Dataset, condition: Condition) -> QuerySet[Any]:
+    said = {OF_IMAGES[condition.field][0]: condition.value}
+    rows = Image.objects.filter(visit__participant__dataset=dataset, state=Image.State.ACCEPTED, **said)
     return rows.order_by().values_list("visit__participant", flat=True)
 
 
 def _purpose(dataset: Dataset, condition: Condition) -> QuerySet[Any]:
     here = frozenset(dataset.sites.values_list("country", flat=True))
     purpose = rules.Purpose(condition.value, countries=here, methods=condition.value == "METHODS", promises=frozenset(rules.ALL_PROMISES))
-    today = timezone.now().date()
     today = timezone.now().date()
     covered = [row.pk for row, facts in consent.distinct_facts(dataset.pk) if rules.decide(facts, purpose, today).permitted]
     return Participant.objects.filter(dataset=dataset, standing__facts__in=covered).values_list("pk", flat=True)
@@ -113,4 +145,4 @@ def _clinical(dataset: Dataset, condition: Condition) -> QuerySet[Any]:
     return rows.order_by().values_list("visit__participant", flat=True)
 
 
-READ = {"sex": _sex, "contrast": _contrast, "purpose": _purpose}
+READ = {"sex": _sex, "site": _site, "joined": _joined, "visits": _visits, "purpose": _purpose, **dict.fromkeys(OF_IMAGES, _image)}

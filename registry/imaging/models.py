@@ -7,6 +7,7 @@ Bytes lie in `store/DATASET/PARTICIPANT-KEY/SHA256`; a row names them.
 from __future__ import annotations
 
 import uuid
+from typing import Any
 
 from django.conf import settings
 from django.db import models
@@ -17,6 +18,10 @@ ORBIT = "orbit_restricted"  # made of the orbits, which defacing would destroy: 
 WAITS = ("proposed", "returned")  # states in which an image is not decided: its originals and renderings are kept
 LIVING = (*WAITS, "accepted")  # states in which it has its name to itself
 VERDICTS = ["returned", "answered", "accepted", "refused", "withdrawn"]  # of a decision
+# Which scanner made it, in closed words: the maker by the first word that scanners write of it, and the strength of the field. What is not said is empty.
+MAKERS = ("siemens", "philips", "ge", "canon", "fujifilm", "united_imaging", "other")
+WRITTEN = {"toshiba": "canon", "hitachi": "fujifilm", "uih": "united_imaging", "united": "united_imaging"}
+TESLAS = ("1.5T", "3T", "7T", "other")
 DOUBTED = "review"  # the face was taken, and a person has to look before it is believed
 
 
@@ -42,6 +47,8 @@ class Image(models.Model):
     deface_verdict = models.CharField(max_length=20)
     conversion_verdict = models.CharField(max_length=20)
     provenance = models.JSONField(default=dict)
+    maker = models.CharField(max_length=20, blank=True, help_text="of the scanner, a word of MAKERS; empty: not known")
+    tesla = models.CharField(max_length=8, blank=True, help_text="strength of its field, a word of TESLAS; empty: not known")
     review = models.PositiveIntegerField(default=0, help_text="renderings with a face in the review zone")
     state = models.CharField(max_length=10, choices=State, default=State.PROPOSED)
     decided_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
@@ -69,6 +76,21 @@ class Image(models.Model):
             models.CheckConstraint(condition=~models.Q(state="accepted") | models.Q(decided_at__isnull=False), name="image_accepted_was_decided"),
             models.UniqueConstraint(fields=["visit", "bids_path"], condition=models.Q(state__in=LIVING), name="image_path_once_per_visit"),
         ]
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """A new row says which scanner made it, as far as its own report of quality does: counting must not read that whole report of every image."""
+        if self._state.adding and not self.maker:
+            self.maker, self.tesla = scanner(self.provenance)
+        super().save(*args, **kwargs)
+
+
+def scanner(provenance: dict[str, Any]) -> tuple[str, str]:
+    """Maker and field strength in closed words, from the key under which quality was judged (contrast, voxel class, field, maker, model)."""
+    key = [str(part).casefold() for part in (provenance.get("quality") or {}).get("norm_key") or ()]
+    tesla, maker = (*key[2:4], "?", "?")[:2] if len(key) > 3 else ("?", "?")
+    maker = WRITTEN.get(maker, maker)
+    tesla = tesla.upper()
+    return "" if maker == "?" else maker if maker in MAKERS else "other", "" if tesla == "?" else tesla if tesla in TESLAS else "other"
 
 
 class StoredFile(models.Model):

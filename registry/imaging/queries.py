@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Q, QuerySet
+from django.db.models import Count, Q, QuerySet, Sum
 
 from qa import norms, protocol
 from registry.access import policy
-from registry.accounts.models import User
-from registry.imaging.models import FACELESS, LIVING, ORBIT, Image
+from registry.accounts.models import Dataset, User
+from registry.imaging.models import FACELESS, LIVING, ORBIT, Image, StoredFile
 from registry.subjects.models import Visit
 
 
@@ -22,6 +23,35 @@ def images(asker: User | None) -> QuerySet[Image]:
     mine = policy.limit(asker, "know", Image.objects.all(), participant="visit__participant")
     accepted = Q(state=Image.State.ACCEPTED) & ~Q(deface_verdict=ORBIT)
     return seen.filter(accepted | Q(pk__in=mine.values("pk"))).select_related("visit__participant__dataset").prefetch_related("files")
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What the store keeps of one dataset: files and bytes for each kind of file."""
+
+    dataset: Dataset
+    kinds: tuple[tuple[str, int, int], ...]
+
+    @property
+    def bytes(self) -> int:
+        return sum(size for _kind, _files, size in self.kinds)
+
+    @property
+    def files(self) -> int:
+        return sum(files for _kind, files, _size in self.kinds)
+
+
+def storage(asker: User | None) -> list[Kept]:
+    """What the store keeps, for each dataset of which the asker is steward; of all for who runs the registry. Exact sizes tell who came and went."""
+    who = policy.facts_of_asker(asker)
+    mine = [role.dataset for role in who.roles if role.kind == "steward" and who.active]
+    seen = Dataset.objects.all() if who.active and who.admin else Dataset.objects.filter(pk__in=mine)
+    rows = StoredFile.objects.filter(image__visit__participant__dataset__in=seen).order_by()
+    found: dict[Any, list[tuple[str, int, int]]] = {dataset.pk: [] for dataset in seen}
+    summed = rows.values_list("image__visit__participant__dataset", "kind").annotate(files=Count("pk"), size=Sum("bytes"))
+    for dataset, kind, files, size in summed.order_by("-size"):
+        found[dataset].append((kind, files, size))
+    return sorted((Kept(dataset, tuple(found[dataset.pk])) for dataset in seen), key=lambda kept: -kept.bytes)
 
 
 def usual() -> norms.Norms:

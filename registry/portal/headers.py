@@ -15,7 +15,6 @@ from django.http.response import HttpResponseBase
 POLICY = {
     "default-src": "'none'",
     "script-src": "'self'",
-    "worker-src": "'self'",
     "style-src": "'self'",
     "img-src": "'self' data:",
     "font-src": "'self'",

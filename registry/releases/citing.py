@@ -79,6 +79,15 @@ def paper(release: Release, size: int, formats: Iterable[str], before: Release |
     return made
 
 
+def sentence(paper: Mapping[str, Any]) -> str:
+    """A release as it is cited in a text: who, when, what, version, publisher, and the DOI where there is one."""
+    who = "; ".join(one["name"] for one in paper.get("creators", []))
+    title = next((one["title"] for one in paper.get("titles", [])), "")
+    doi = next((f" https://doi.org/{one['identifier']}" for one in paper.get("identifiers", []) if one.get("identifierType") == "DOI"), "")
+    year, version, house = paper.get("publicationYear", ""), paper.get("version", ""), paper.get("publisher", {}).get("name", "")
+    return f"{who} ({year}). {title} (Version {version}) [Dataset]. {house}.{doi}"
+
+
 def address(release: Release) -> str:
     """Where the paper of a release stands for good."""
     return f"{settings.MYELIN_URL.rstrip('/')}/api/v1/releases/{release.pk}/datacite"

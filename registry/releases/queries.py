@@ -26,6 +26,11 @@ def releases(asker: User) -> QuerySet[Release]:
     return Release.objects.filter(known | Q(dataset__in=mine)).select_related("dataset")
 
 
+def published(asker: User | None) -> QuerySet[Release]:
+    """Releases that the catalogue names, to strangers too: validated ones of datasets that stand in it for the asker, the newest first."""
+    return Release.objects.filter(dataset__in=access.catalogue(asker).values("pk"), state=Release.State.VALIDATED).order_by("dataset", "-number")
+
+
 def packages(asker: User) -> QuerySet[Package]:
     """One's own packages, and as a steward those of one's datasets (their bytes are for the recipient alone)."""
     mine = Q(entitlement__user=asker.pk) | Q(release__dataset__in=access.datasets_of(asker, "steward"))

@@ -39,10 +39,9 @@ ID = "00000000-0000-4000-8000-000000000000"
 PLAIN = {
     "HealthDoor", "KeysDoor", "SessionDoor", "MeDoor", "TokensDoor", "SitesDoor", "DatasetsDoor", "DatasetDoor", "RunDoor", "DictionaryDoor", "FormDoor",
     "AnnotationsDoor", "TemplatesDoor", "UploadsDoor", "UploadDoor", "CorrectionsDoor", "ReleasesDoor", "ReleaseDoor", "DataCiteDoor", "AgreementDoor",
-    "EntitlementsDoor", "EntitlementDoor", "PackagesDoor", "PackageDoor", "CountFieldsDoor", "MembersDoor", "ReportsDoor",
-    "ViewsDoor", "ProposalsDoor", "PieceDoor",
-    "StartPage", "SignInPage", "AccountPage", "PasswordPage",
-    "OverviewPage", "SendPage", "PastePage", "WithdrawPage",
+    "EntitlementsDoor", "EntitlementDoor", "PackagesDoor", "PackageDoor", "CountFieldsDoor", "MembersDoor", "ReportsDoor", "ViewsDoor", "ProposalsDoor",
+    "PieceDoor", "StartPage", "SignInPage", "AccountPage", "PasswordPage", "OverviewPage", "SendPage", "PastePage", "WithdrawPage", "CataloguePage",
+    "DatasetPage", "DictionaryPage", "BuildPage", "PicturesPage", "CohortsPage", "CohortPage", "LinkedCohortPage",
 }  # fmt: skip
 
 
