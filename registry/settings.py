@@ -32,7 +32,7 @@ try:
     MYELIN_KEYS = Path(_E.get("MYELIN_KEYS") or MYELIN_HOME / "keys").resolve()
     MYELIN_ANCHOR = Path(_E.get("MYELIN_ANCHOR") or MYELIN_HOME / "anchor").resolve()
     MYELIN_URL = _E.get("MYELIN_URL", "http://127.0.0.1:8000").rstrip("/")
-    MYELIN_ZONES = {name: MYELIN_HOME / name for name in ("quarantine", "review", "store", "outbox", "spool", "mail")}
+    MYELIN_ZONES = {name: MYELIN_HOME / name for name in ("quarantine", "review", "store", "outbox", "papers", "spool", "mail")}
 
     DATABASES = {
         "default": env.database(_E.get("DATABASE_URL", ""), MYELIN_HOME / "registry.sqlite3", "DATABASE_URL"),
@@ -144,6 +144,7 @@ STATIC_ROOT = MYELIN_HOME / "static"
 WHITENOISE_AUTOREFRESH = WHITENOISE_USE_FINDERS = not PRODUCTION
 
 DATA_UPLOAD_MAX_MEMORY_SIZE = 5 * 1024 * 1024
+FILE_UPLOAD_HANDLERS = ["registry.portal.uploading.InMemory"]
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"

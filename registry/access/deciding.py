@@ -91,7 +91,7 @@ def vote(actor: User, request: Request, yes: bool, reason: str = "") -> Vote:
         held = holding.held(actor, request, "vote")
         if not held.dataset.quorum:
             raise Conflict("no_votes", "This dataset does not decide by votes.", "A steward decides.")
-        if _institution(actor) in _institutions(held):
+        if holding.institution(actor) in _institutions(held):
             raise Denied("own_institution", "Who is of an institution of the team abstains.")
         told = {"yes": yes, "reason": reason.strip(), "at": timezone.now()}
         given, _ = Vote.objects.update_or_create(request=held, user=actor, defaults=told)
@@ -99,18 +99,14 @@ def vote(actor: User, request: Request, yes: bool, reason: str = "") -> Vote:
     return given
 
 
-def _institution(user: User) -> str:
-    return " ".join(user.institution.casefold().split())
-
-
 def _institutions(request: Request) -> set[str]:
-    return {_institution(user) for user in holding.people_of(request)} - {""}
+    return {holding.institution(user) for user in holding.people_of(request)} - {""}
 
 
 def counted(request: Request, without: User | None = None) -> tuple[int, int]:
     """Yes and no votes that count now: since it was handed in, of living voters outside the team and its institutions, and of another than `without`."""
     team, theirs = holding.team_of(request) | ({without.pk} if without is not None else set()), _institutions(request)
-    may = {user.pk for user in account_queries.voters(request.dataset) if user.pk not in team and _institution(user) not in theirs}
+    may = {user.pk for user in account_queries.voters(request.dataset) if user.pk not in team and holding.institution(user) not in theirs}
     votes = list(Vote.objects.filter(request=request, at__gte=request.submitted_at, user__in=may).values_list("yes", flat=True))
     return votes.count(True), votes.count(False)
 

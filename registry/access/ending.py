@@ -9,7 +9,7 @@ from uuid import UUID
 from django.db import transaction
 from django.utils import timezone
 
-from registry.access import asking, holding, machine, signing
+from registry.access import asking, holding, machine, papers, signing
 from registry.access.models import Entitlement, Renewal, Request
 from registry.accounts import actions as accounts
 from registry.accounts import queries as account_queries
@@ -161,7 +161,7 @@ def expire() -> dict[str, int]:
     fallen = sum(holding.quietly(fall_due, SYSTEM, request) for request in due)
     over = Request.objects.filter(state__in=["renewal_due", "suspended"]).exclude(pk__in=living.filter(ends__gt=now).values("request"))
     expired = sum(holding.quietly(expire_request, SYSTEM, request) for request in over)
-    return {"screened": screened, "reminded": reminded, "due": fallen, "expired": expired}
+    return {"screened": screened, "reminded": reminded, "due": fallen, "expired": expired, "papers": papers.sweep()}
 
 
 def _remind(days: int) -> int:

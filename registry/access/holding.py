@@ -51,10 +51,12 @@ def held(actor: User | str | None, request: Request, command: str) -> Request:
 
 
 def asked(request: Request) -> str:
-    """A digest of what a request asks for, as it was handed in: its purpose, its team, its cohort and when. Another question has another digest."""
+    """A digest of what a request asks for, as it was handed in: purpose, team, cohort, ethics document and when."""
     told = {name: str(getattr(request, name)) for name in SAID}
     team = request.members.filter(dropped_at=None).values_list("user_id", "country")
     told["team"] = json.dumps(sorted(f"{user} {country}" for user, country in team))
+    if paper := request.papers.filter(replaced_at=None).first():
+        told["paper"] = paper.sha256
     told["cohort"] = json.dumps(sorted(str(pk) for pk in request.requested.values_list("participant_id", flat=True)))
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
@@ -77,6 +79,11 @@ def reason(text: str, what: str) -> str:
     if not text.strip():
         raise Invalid("reason_missing", f"{what} needs its reason.", "Say why.")
     return text.strip()
+
+
+def institution(user: User) -> str:
+    """The institution of an account, however it was spaced and capitalised; empty where it names none."""
+    return " ".join(user.institution.casefold().split())
 
 
 def people_of(request: Request) -> list[User]:

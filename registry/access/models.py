@@ -114,6 +114,39 @@ class Member(Fact):
         constraints = [models.UniqueConstraint(fields=["request", "user"], condition=models.Q(dropped_at__isnull=True), name="one_living_membership")]
 
 
+class Naming(Fact):
+    """Somebody was named for a team by their address, and is of it once they say so themselves: naming somebody tells nobody whether they have an account."""
+
+    request = models.ForeignKey(Request, models.CASCADE, related_name="namings")
+    email = models.EmailField()
+    country = models.CharField(max_length=2, validators=[COUNTRY])
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["created_at"]
+        constraints = [models.UniqueConstraint(fields=["request", "email"], condition=models.Q(ended_at__isnull=True), name="one_living_naming")]
+
+
+class Paper(Fact):
+    """The document of an ethics board that goes with a request: its bytes lie in the zone `papers` (`registry.access.papers`), here stand hash and length.
+
+    `replaced_at`: another took its place, or it was taken off; its bytes are gone then.
+    """
+
+    request = models.ForeignKey(Request, models.CASCADE, related_name="papers")
+    sha256 = models.CharField(max_length=64)
+    bytes = models.PositiveIntegerField()
+    added_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
+    replaced_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["created_at"]
+        constraints = [
+            models.UniqueConstraint(fields=["request"], condition=models.Q(replaced_at__isnull=True), name="one_living_paper"),
+            models.CheckConstraint(condition=models.Q(sha256__regex=r"^[0-9a-f]{64}$"), name="paper_sha256"),
+        ]
+
+
 class Vote(Fact):
     """What one person voted on a request as it was handed in; `at` is when they last said so."""
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from django.db.models import Q, QuerySet
 
 from registry.access import machine, policy
-from registry.access.models import DangerousAct, Entitlement, Member, Request, RequestedParticipant, View
+from registry.access.models import DangerousAct, Entitlement, Member, Naming, Paper, Request, RequestedParticipant, Signature, View
 from registry.accounts.models import Dataset, Role, User
+from registry.audit import queries as audit
 from registry.runs import queries as runs
 from registry.runs.models import Mail
 from registry.smallcells import rounded
@@ -39,6 +41,41 @@ def requests(asker: User) -> QuerySet[Request]:
     decides = (Q(dataset_id__in=datasets_of(asker, "steward")) | votes) & ~Q(state="draft")
     team = Q(requester=asker) | Q(pk__in=Member.objects.filter(user=asker.pk, dropped_at=None).values("request"))
     return Request.objects.filter(team | decides).select_related("dataset", "requester", "view")
+
+
+@dataclass(frozen=True)
+class Event:
+    """One thing that happened to a request: the act as the log has it, when, and by whom: an address of the team, `steward`, `registry`, or `asker`."""
+
+    act: str
+    at: datetime
+    who: str
+    detail: dict[str, Any]
+
+
+# Acts of a request's log that are its story. Votes and looks are none of the team's business, nor is every change of a draft.
+TOLD = frozenset({
+    "request.draft", "request.submit", "request.screen", "request.withdraw", "request.approve", "request.return", "request.reject", "request.suspend",
+    "request.resume", "request.revoke", "request.fall_due", "request.report", "request.renew", "request.expire", "request.close", "request.attest",
+    "request.drop_member", "request.paper", "request.paper_off", "agreement.sign",
+})  # fmt: skip
+
+
+def history(asker: User, request: Request) -> list[Event]:
+    """What happened to a request that the asker may see, in order, from the log. Who decided is told as `steward`: they speak for the dataset."""
+    if not requests(asker).filter(pk=request.pk).exists():
+        return []
+    team = {str(user.pk): user.email for user in User.objects.filter(pk__in=[request.requester_id, *request.members.values_list("user_id", flat=True)])}
+    lines = audit.of_object(f"request:{request.pk}").filter(act__in=TOLD).order_by("seq")
+    return [Event(line.act, datetime.fromisoformat(line.at), _who(asker, line.actor, team), line.detail) for line in lines if "denied" not in line.detail]
+
+
+def _who(asker: User, actor: str, team: dict[str, str]) -> str:
+    kind, _, rest = actor.partition(":")
+    pk = rest.partition(" ")[0]
+    if kind != "user":
+        return "registry"
+    return "asker" if pk == str(asker.pk) else team.get(pk, "steward")
 
 
 def asked(asker: User, request: Request) -> QuerySet[RequestedParticipant]:
@@ -92,6 +129,30 @@ def entitlements(asker: User) -> QuerySet[Entitlement]:
 def members(asker: User) -> QuerySet[Member]:
     """Members of the teams of requests that one may see."""
     return Member.objects.filter(request__in=requests(asker).values("pk"), dropped_at=None).select_related("request", "user")
+
+
+def namings(asker: User) -> QuerySet[Naming]:
+    """Teams that one was named for, and whom one named oneself, as long as nobody answered or took it back."""
+    facts = policy.facts_of_asker(asker)
+    if facts.user is None or not facts.active:
+        return Naming.objects.none()
+    mine = Q(email__iexact=asker.email) | Q(request__requester=asker)
+    return Naming.objects.filter(mine, ended_at=None).select_related("request__dataset", "request__requester")
+
+
+def signature(asker: User, request: Request) -> Signature | None:
+    """The newest signature of one's own under a request that one may see."""
+    return (
+        Signature.objects.filter(request__in=requests(asker).filter(pk=request.pk), user=asker)
+        .select_related("agreement")
+        .order_by("agreement__version")
+        .last()
+    )
+
+
+def papers(asker: User) -> QuerySet[Paper]:
+    """Documents of ethics boards that hold now: for the team of their request, and for those who decide or vote on it."""
+    return Paper.objects.filter(request__in=requests(asker).values("pk"), replaced_at=None).select_related("request__dataset", "added_by")
 
 
 def views(asker: User | None) -> QuerySet[View]:

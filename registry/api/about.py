@@ -16,7 +16,7 @@ from django.core.exceptions import FieldDoesNotExist
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponseBase
 
-from registry.access.models import DangerousAct, Entitlement, Member, Request, View
+from registry.access.models import DangerousAct, Entitlement, Member, Naming, Paper, Request, View
 from registry.accounts.models import Dataset, Role
 from registry.clinical.models import ClinicalRecord, Mapping
 from registry.consent.models import ConsentEvent, ConsentTemplate
@@ -26,12 +26,12 @@ from registry.releases.models import Notice, Package, Release, Removal
 from registry.runs.models import Run
 from registry.subjects.models import Participant, Visit
 
-# What lies at a place of the API, and what a word of an address's query or of a body names.
+# What lies at a place of the API, and of the portal, and what a word of an address's query or of a body names.
 PLACES: dict[str, type[Model]] = {
     "participants": Participant, "visits": Visit, "consents": ConsentEvent, "consent-templates": ConsentTemplate, "clinical-records": ClinicalRecord,
     "mappings": Mapping, "uploads": Upload, "studies": Study, "images": Image, "corrections": Correction, "releases": Release, "requests": Request,
     "entitlements": Entitlement, "packages": Package, "notices": Notice, "withdrawals": Removal, "recalls": Removal, "runs": Run, "roles": Role,
-    "views": View, "members": Member, "dangerous-acts": DangerousAct,
+    "views": View, "members": Member, "namings": Naming, "papers": Paper, "dangerous-acts": DangerousAct,
 }  # fmt: skip
 WORDS: dict[str, type[Model]] = {
     "participant": Participant, "visit": Visit, "upload": Upload, "study": Study, "request": Request, "release": Release, "entitlement": Entitlement,

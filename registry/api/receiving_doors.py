@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import errno
-import re
-import socket
-from collections.abc import Iterator
 from typing import Any
-from uuid import UUID
 
 from django.http import HttpResponse, StreamingHttpResponse
 from drf_spectacular.types import OpenApiTypes
@@ -22,14 +17,11 @@ from registry.accounts import queries as accounts
 from registry.api import receiving_shapes, shapes
 from registry.api.doors import Door, FilesPerUser, Pages, find, told
 from registry.api.errors import Gone, document
-from registry.audit import actions as audit
-from registry.releases import actions, packing, sealing
+from registry.releases import actions, giving, packing, sealing
 from registry.releases import queries as releases
 from registry.releases.models import Package
-from registry.rules import Denied, Invalid
+from registry.rules import Invalid
 
-RANGE = re.compile(r"bytes=(\d*)-(\d*)", re.ASCII)
-SEND_BUFFER = 128 * 1024
 GONE = frozenset({"package_dead", "participant_withdrawn", "file_recalled"})
 
 
@@ -39,15 +31,6 @@ def request_told(asker: Any, request: Request) -> dict[str, Any]:
     row |= {"view": request.view.name if request.view else None, "level": request.level}
     row |= {"dataset": request.dataset.slug, "requester": request.requester.email, **releases.answers(asker, request)}
     return dict(receiving_shapes.RequestShape(row).data)
-
-
-def key_checked(key: str) -> str:
-    """The key, if packages can be encrypted to it. Raises Invalid."""
-    try:
-        sealing.recipient(key)
-    except ValueError:
-        raise Invalid("recipient_key_invalid", "The recipient's key is no age X25519 recipient.", "Make one with age-keygen, or `myelin key`.") from None
-    return key
 
 
 class RequestDoorBase(Door):
@@ -73,7 +56,7 @@ class RequestsDoor(RequestDoorBase):
     def post(self, request: HttpRequest) -> Response:
         given = self.body(receiving_shapes.NewRequest)
         dataset = find(queries.datasets(self.asker), slug=given.pop("dataset"))
-        key_checked(given["recipient_key"])
+        sealing.checked(given["recipient_key"])
         name = given.pop("view")
         view = find(queries.views(self.asker), dataset=dataset, name=name) if name else None
         made = access.draft_request(self.asker, dataset, view, **given)
@@ -224,67 +207,9 @@ class DownloadDoor(Door):
         package = find(releases.packages(self.asker), pk=pk)
         if package.state in (Package.State.DEAD, Package.State.FAILED):
             raise Gone(package.reason or "This package is not there any more.", package.code if package.code in GONE else "package_dead")
-        span = _span(request, package)
+        span = giving.span(request, package)
         if span is None:
             problem = document("range_not_satisfiable", 416, "The range lies beyond the end.", "Begin below the length that Content-Range gives.")
             return Response(problem, status=416, headers={"Content-Range": f"bytes */{package.bytes}"}, content_type="application/problem+json")
         actions.start_download(self.asker, package, span[:2])
-        return _streamed(request, package, *span)
-
-
-def _span(request: HttpRequest, package: Package) -> tuple[int, int, bool] | None:
-    """(first, end, partial) of what is asked for; None when it cannot be had. What is no single byte range is read as no range (RFC 9110 14.2)."""
-    whole = (0, package.bytes, False)
-    found = RANGE.fullmatch(request.headers.get("Range", "").strip())
-    condition = request.headers.get("If-Range")
-    if not found or found.groups() == ("", "") or (condition is not None and condition.strip() != _etag(package)):
-        return whole
-    first, last = found.groups()
-    if not first:
-        start, end = max(0, package.bytes - int(last)), package.bytes
-    else:
-        start, end = int(first), min(int(last) + 1 if last else package.bytes, package.bytes)
-        if last and int(last) < int(first):
-            return whole
-    return (start, end, True) if start < end else None
-
-
-def _etag(package: Package) -> str:
-    return f'"{package.sha256}"'
-
-
-def _streamed(request: HttpRequest, package: Package, start: int, end: int, partial: bool) -> HttpResponse | StreamingHttpResponse:
-    headers = {
-        "Content-Length": str(end - start),
-        "Accept-Ranges": "bytes",
-        "ETag": _etag(package),
-        "Content-Disposition": f'attachment; filename="{package.release.dataset.slug}-{package.release.version}.tar.age"',
-        "Cache-Control": "private, no-store",
-        "X-Accel-Buffering": "no",
-        "Content-Security-Policy": "default-src 'none'; sandbox",
-    }
-    if partial:
-        headers["Content-Range"] = f"bytes {start}-{end - 1}/{package.bytes}"
-    status = 206 if partial else 200
-    if request.method == "HEAD":
-        return HttpResponse(status=status, content_type="application/octet-stream", headers=headers)
-    _keep_little_in_flight(request)
-    chunks = _asked_anew(request.user, package.pk, start, end)
-    return StreamingHttpResponse(chunks, status=status, content_type="application/octet-stream", headers=headers)
-
-
-def _keep_little_in_flight(request: HttpRequest) -> None:
-    """What the kernel has taken cannot be called back: gunicorn lends us the socket, and its send buffer is kept small."""
-    connection = request.META.get("gunicorn.socket")
-    if isinstance(connection, socket.socket):
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
-
-
-def _asked_anew(user: Any, package: UUID, start: int, end: int) -> Iterator[bytes]:
-    """The chunks; a denial becomes a line in the log and a broken connection, which no client can take for the end of the file."""
-    try:
-        yield from packing.chunks(package, start, end)
-    except (Denied, FileNotFoundError) as error:
-        code = error.code if isinstance(error, Denied) else "package_dead"
-        audit.denied(user, "package.download", f"package:{package}", code)
-        raise BrokenPipeError(errno.EPIPE, f"download ended: {code}") from None
+        return giving.streamed(request, package, *span)

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.http import HttpResponse
+from drf_spectacular.types import OpenApiTypes
 from rest_framework.request import Request as HttpRequest
 from rest_framework.response import Response
 
 from registry.access import actions as access
-from registry.access import deciding, pairs, queries
-from registry.accounts.models import User
+from registry.access import deciding, pairs, papers, queries
+from registry.access.models import Naming
 from registry.api import account_shapes, receiving_shapes, shapes
 from registry.api import team_shapes as team
 from registry.api.doors import Door, find, find_all, told
-from registry.api.receiving_doors import RequestDoorBase, key_checked, request_told
-from registry.rules import Conflict
+from registry.api.parsers import Bytes
+from registry.api.receiving_doors import RequestDoorBase, request_told
+from registry.releases import sealing
 
 REQUEST = receiving_shapes.RequestShape
 
@@ -25,7 +28,7 @@ class ChangeDoor(RequestDoorBase):
         held, checked = self.one(pk), receiving_shapes.NewRequest(data=self.body(team.Change)["change"], partial=True)
         checked.is_valid(raise_exception=True)
         if "recipient_key" in checked.validated_data:
-            key_checked(checked.validated_data["recipient_key"])
+            sealing.checked(checked.validated_data["recipient_key"])
         access.change_request(self.asker, held, **checked.validated_data)
         return self.answer(pk)
 
@@ -44,13 +47,20 @@ class MembersDoor(RequestDoorBase):
     def get(self, request: HttpRequest, pk: Any) -> Response:
         return self.listing(self.one(pk).members.filter(dropped_at=None).select_related("user"), team.MemberShape)
 
-    @told(team.MemberShape, request=team.NewMember, status=201, summary="Name a member of the team", tags=["requests"])
+    @told(
+        team.MemberShape,
+        request=team.NewMember,
+        status=201,
+        summary="Name a member of the team: a colleague of one's institution is of it at once, anybody else once they say so (202)",
+        also={202: team.NamingShape},
+        tags=["requests"],
+    )
     def post(self, request: HttpRequest, pk: Any) -> Response:
         held, given = self.one(pk), self.body(team.NewMember)
-        user = User.objects.filter(email__iexact=given["email"], is_active=True).first()
-        if user is None:
-            raise Conflict("no_account", "Nobody has an account with this address.", "Let them have an account first.")
-        return Response(team.MemberShape(access.name_member(self.asker, held, user, given["country"])).data, status=201)
+        named = access.invite_member(self.asker, held, given["email"], given["country"])
+        if isinstance(named, Naming):
+            return Response(team.NamingShape(named).data, status=202)
+        return Response(team.MemberShape(named).data, status=201)
 
 
 class MemberDoor(Door):
@@ -60,10 +70,59 @@ class MemberDoor(Door):
         return Response(status=204)
 
 
+class NamingsDoor(Door):
+    @told(team.NamingShape, many=True, summary="Teams one was named for, and whom one named, as long as nobody answered", tags=["requests"])
+    def get(self, request: HttpRequest) -> Response:
+        return self.listing(queries.namings(self.asker), team.NamingShape)
+
+
+class NamingDoor(Door):
+    @told(team.MemberShape, request=team.Answer, summary="Say whether one will be of a team one was named for", also={204: None}, tags=["requests"])
+    def post(self, request: HttpRequest, pk: Any) -> Response:
+        naming, given = find(queries.namings(self.asker), pk=pk), self.body(team.Answer)
+        if given["join"]:
+            return Response(team.MemberShape(access.join_team(self.asker, naming)).data)
+        access.decline(self.asker, naming)
+        return Response(status=204)
+
+    @told(None, status=204, summary="Take back that one named somebody", tags=["requests"])
+    def delete(self, request: HttpRequest, pk: Any) -> Response:
+        access.take_naming_back(self.asker, find(queries.namings(self.asker), pk=pk))
+        return Response(status=204)
+
+
+class PaperDoor(RequestDoorBase):
+    """The document of an ethics board. What it says is never trusted: it comes back as a file to be saved."""
+
+    parser_classes = [Bytes]
+
+    @told(OpenApiTypes.BINARY, summary="The document of an ethics board", tags=["requests"])
+    def get(self, request: HttpRequest, pk: Any) -> HttpResponse:
+        paper = find(queries.papers(self.asker), request=self.one(pk))
+        headers = {"Content-Disposition": f'attachment; filename="ethics-{paper.pk}.pdf"', "Content-Security-Policy": "default-src 'none'; sandbox"}
+        return HttpResponse(papers.read(paper), content_type="application/octet-stream", headers={**headers, "Cache-Control": "private, no-store"})
+
+    @told(
+        team.PaperShape,
+        request={"application/octet-stream": OpenApiTypes.BINARY},
+        summary="Put the document of an ethics board (PDF, at most 10 MiB) to a draft",
+        tags=["requests"],
+    )
+    def put(self, request: HttpRequest, pk: Any) -> Response:
+        held = self.one(pk)
+        data = request._request.read(papers.MOST_BYTES + 1)
+        return Response(team.PaperShape(access.attach_paper(self.asker, held, data)).data)
+
+    @told(None, status=204, summary="Take the document off again", tags=["requests"])
+    def delete(self, request: HttpRequest, pk: Any) -> Response:
+        access.take_paper_off(self.asker, self.one(pk))
+        return Response(status=204)
+
+
 class KeyDoor(RequestDoorBase):
     @told(REQUEST, request=team.NewKey, summary="Give the key that one's packages are encrypted to", tags=["requests"])
     def post(self, request: HttpRequest, pk: Any) -> Response:
-        access.set_recipient_key(self.asker, self.one(pk), key_checked(self.body(team.NewKey)["recipient_key"]))
+        access.set_recipient_key(self.asker, self.one(pk), sealing.checked(self.body(team.NewKey)["recipient_key"]))
         return self.answer(pk)
 
 

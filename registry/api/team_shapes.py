@@ -25,6 +25,26 @@ class MemberShape(Shape):
     country = s.CharField()
 
 
+class NamingShape(Shape):
+    id = s.UUIDField()
+    request = s.UUIDField(source="request_id")
+    dataset = s.CharField(source="request.dataset.slug")
+    requester = s.CharField(source="request.requester.email")
+    title = s.CharField(source="request.title")
+    email = s.CharField()
+    country = s.CharField()
+
+
+class Answer(Strict):
+    join = s.BooleanField()
+
+
+class PaperShape(Shape):
+    sha256 = s.CharField()
+    bytes = s.IntegerField()
+    created_at = s.DateTimeField()
+
+
 class NewKey(Strict):
     recipient_key = s.CharField(max_length=120)
 

@@ -7,14 +7,15 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Sum
 
 from registry.access import machine, policy
 from registry.access import queries as access
 from registry.access.models import Entitlement, Request
 from registry.accounts.models import User
 from registry.releases import freezing
-from registry.releases.models import Notice, Package, PackageParticipant, Release, Removal
+from registry.releases.models import Notice, Package, PackageParticipant, Release, ReleaseFile, Removal
+from registry.runs.models import Run
 
 
 def releases(asker: User) -> QuerySet[Release]:
@@ -35,6 +36,32 @@ def packages(asker: User) -> QuerySet[Package]:
     """One's own packages, and as a steward those of one's datasets (their bytes are for the recipient alone)."""
     mine = Q(entitlement__user=asker.pk) | Q(release__dataset__in=access.datasets_of(asker, "steward"))
     return _active(asker, Package.objects.filter(mine)).select_related("entitlement__user", "release__dataset")
+
+
+@dataclass(frozen=True)
+class Gives:
+    """What an entitlement gives of the newest release that may be given to its holder: people, and files and bytes of theirs (`exact`, or at most so many)."""
+
+    release: Release
+    people: int
+    files: int
+    bytes: int
+    exact: bool
+
+
+def gives(entitlement: Entitlement) -> Gives | None:
+    """What a package made now would hold, or None where there is no release. Of a view only the package itself knows which files are of its kinds."""
+    release = freezing.given_to(entitlement).first()
+    if release is None:
+        return None
+    people = release.people.filter(tombstone=False, participant__in=policy.covered(entitlement)).values("participant")
+    told = ReleaseFile.objects.filter(release=release, tombstone=False, participant__in=people).aggregate(files=Count("pk"), bytes=Sum("bytes"))
+    return Gives(release, people.count(), told["files"], told["bytes"] or 0, exact=entitlement.request.view_id is None)
+
+
+def run_of(package: Package) -> Run | None:
+    """The run that makes a package."""
+    return Run.objects.filter(pk=package.run_id).first() if package.run_id else None
 
 
 def notices(asker: User) -> QuerySet[Notice]:

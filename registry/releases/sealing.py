@@ -24,6 +24,8 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
+from registry.rules import Invalid
+
 BLOCK = 512
 CHUNK = 1 << 16
 
@@ -127,6 +129,15 @@ def recipient(text: str) -> pyrage.x25519.Recipient:
         return pyrage.x25519.Recipient.from_str(text.strip())
     except Exception as error:
         raise ValueError("this is not an age X25519 recipient (age1…)") from error
+
+
+def checked(key: str) -> str:
+    """The key, if packages can be encrypted to it. Raises Invalid."""
+    try:
+        recipient(key)
+    except ValueError:
+        raise Invalid("recipient_key_invalid", "The recipient's key is no age X25519 recipient.", "Make one with age-keygen, or `myelin key`.") from None
+    return key
 
 
 def seal(parts: Iterable[Part], to: str, target: Path, heartbeat: Callable[[], None] | None = None) -> tuple[str, int]:

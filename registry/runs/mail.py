@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 
 LETTERS = {
     "request_submitted": ("A request waits for your decision", "A researcher asks for data of a dataset you are steward of."),
+    "team_named": ("You were named for a team", "A researcher named you for the team of a request for data. The page says which, once you have signed in."),
     "request_approved": ("Your request was approved", "Your request was approved, for all or some of the participants. Sign the agreement to get access."),
     "request_returned": ("Your request has a question for you", "Your request came back to you. The page says what is asked."),
     "request_renewed": ("Your access was renewed", "Your report was accepted, and your access lasts longer. The page says until when."),

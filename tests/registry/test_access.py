@@ -365,7 +365,7 @@ def test_those_concerned_get_a_letter_that_holds_nothing_but_a_link(scene: Any, 
 
 def test_the_tick_reminds_once_per_step_and_closes_what_is_over(scene: Any, world: Any) -> None:
     entitlement = world.entitled(scene.dataset, scene.steward)
-    idle = {"screened": 0, "reminded": 0, "due": 0, "expired": 0}
+    idle = {"screened": 0, "reminded": 0, "due": 0, "expired": 0, "papers": 0}
     assert actions.expire() == idle
     for days, told in ((29, {"reminded": 1, "due": 1}), (13, {"reminded": 1}), (6, {"reminded": 1})):
         Entitlement.objects.update(ends=timezone.now() + timedelta(days=days))

@@ -41,7 +41,8 @@ PLAIN = {
     "AnnotationsDoor", "TemplatesDoor", "UploadsDoor", "UploadDoor", "CorrectionsDoor", "ReleasesDoor", "ReleaseDoor", "DataCiteDoor", "AgreementDoor",
     "EntitlementsDoor", "EntitlementDoor", "PackagesDoor", "PackageDoor", "CountFieldsDoor", "MembersDoor", "ReportsDoor", "ViewsDoor", "ProposalsDoor",
     "PieceDoor", "StartPage", "SignInPage", "AccountPage", "PasswordPage", "OverviewPage", "SendPage", "PastePage", "WithdrawPage", "CataloguePage",
-    "DatasetPage", "DictionaryPage", "BuildPage", "PicturesPage", "CohortsPage", "CohortPage", "LinkedCohortPage",
+    "DatasetPage", "DictionaryPage", "BuildPage", "PicturesPage", "CohortsPage", "CohortPage", "LinkedCohortPage", "NewRequestPage", "AskPage",
+    "AgreementPage", "PackagesPage", "ProgressPage",
 }  # fmt: skip
 
 

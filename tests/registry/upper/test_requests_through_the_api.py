@@ -82,7 +82,13 @@ def test_a_draft_is_changed_and_taken_back_by_its_author_alone(desk: Any) -> Non
 def test_a_team_each_gives_a_key_and_signs(desk: Any) -> None:
     request, email = drafted(desk), desk.people["member"].email
     refused(desk.other, f"/requests/{request}/members", {"email": email}, 404, "not_found")
-    desk.requester.post(f"/requests/{request}/members", {"email": "nobody-here@example.org"}, 409, "no_account")
+    # Nobody learns whether there is such an account: they are asked.
+    named = desk.requester.post(f"/requests/{request}/members", {"email": "nobody-here@example.org", "country": "SE"}, 202)
+    refused(desk.requester, f"/requests/{request}/members", {"email": "nobody-here@example.org", "country": "SE"}, 409, "member_exists")
+    assert desk.requester.get("/namings")["results"] == [named] and desk.other.get("/namings")["results"] == []
+    refused(desk.other, f"/namings/{named['id']}", {"join": True}, 404, "not_found")
+    refused(desk.requester, f"/namings/{named['id']}", {"join": True}, 403, "not_yours")
+    assert desk.requester.raw("delete", f"/namings/{named['id']}").status_code == 204
     member = desk.requester.post(f"/requests/{request}/members", {"email": email, "country": "SE"}, 201)
     desk.requester.post(f"/requests/{request}/members", {"email": email}, 409, "member_exists")
     assert desk.member.get(f"/requests/{request}/members")["results"] == [member]
