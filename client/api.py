@@ -262,17 +262,23 @@ class Registry:
         return record(Notice, self.wire.post(f"/notices/{notice}/acknowledge", {"deleted": True}))
 
 
-def sign_in(url: str, email: str, password: str, *, name: str, scopes: Iterable[str] = ("read", "write", "download"), days: int = 30, **options: Any) -> str:
-    """A new token for the person with this password, shown by the registry only now. Raises Refused (wrong_credentials) or Unreachable."""
+def sign_in(
+    url: str, email: str, password: str, *, name: str, scopes: Iterable[str] = ("read", "write", "download"), days: int = 30, code: str = "", **options: Any
+) -> str:
+    """A new token for the person with this password (and `code` of their authenticator), shown by the registry only now.
+
+    Raises Refused (wrong_credentials, wrong_code, second_factor_needed) or Unreachable.
+    """
     wire = Wire(url, **options)
     csrf = str(wire.get("/session")["csrf"])
     wire.session.headers.update({"X-CSRFToken": csrf, "Referer": f"{wire.base}/"})
-    answer = wire.post("/session", {"email": email, "password": password})
+    answer = wire.post("/session", {"email": email, "password": password, "code": code, "step_up": True})
     wire.session.headers["X-CSRFToken"] = str(answer["csrf"])
-    token = str(wire.post("/tokens", {"name": name, "scopes": list(scopes), "days": days})["token"])
-    wire.delete("/session")
-    wire.close()
-    return token
+    try:
+        return str(wire.post("/tokens", {"name": name, "scopes": list(scopes), "days": days})["token"])
+    finally:
+        wire.delete("/session")
+        wire.close()
 
 
 def wait_for(look: Callable[[], T], done: Callable[[T], bool], *, limit_s: float = 3600.0, pause_s: float = 0.5, seen: Callable[[T], None] | None = None) -> T:

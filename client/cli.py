@@ -21,7 +21,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from rich.table import Table
 
 from client import package, said, sheets, upload
-from client.api import Registry, sign_in, wait_for
+from client.api import Refused, Registry, sign_in, wait_for
 from client.desk import Desk, upload_key
 from client.errors import ClientError, Unreachable, Usage
 from client.records import Upload
@@ -80,7 +80,13 @@ class Command:
         if not token:
             password = os.environ.get("MYELIN_PASSWORD") or getpass.getpass("Password: ")
             email = self.args.email or input("E-mail: ")
-            token = sign_in(url, email, password, name="myelin command", scopes=self.args.scope or ("read", "write", "download"), days=self.args.days)
+            asked = {"name": "myelin command", "scopes": self.args.scope or ("read", "write", "download"), "days": self.args.days}
+            try:
+                token = sign_in(url, email, password, **asked)
+            except Refused as error:
+                if error.code != "second_factor_needed":
+                    raise
+                token = sign_in(url, email, password, code=getpass.getpass("Code of your authenticator: "), **asked)
         self.line = Registry(url, token)
         me = self.line.me()
         self.desk.remember(url, token)

@@ -130,6 +130,39 @@ def email(url: str, folder: Path) -> dict[str, Any]:
     }
 
 
+def oidc(environment: Environment) -> dict[str, str]:
+    """The provider of sign-in: issuer, client_id, client_secret, name; empty where none is named. Raises Misconfigured for half of it, or plain HTTP."""
+    given = [environment.get("MYELIN_OIDC_ISSUER", ""), environment.get("MYELIN_OIDC_CLIENT_ID", ""), environment.get("MYELIN_OIDC_CLIENT_SECRET", "")]
+    given = [word.strip() for word in given]
+    name = environment.get("MYELIN_OIDC_NAME", "").strip()
+    if not any(given):
+        if name:
+            raise Misconfigured("MYELIN_OIDC_NAME names a provider of which nothing else is said.")
+        return {}
+    if not all(given):
+        raise Misconfigured("MYELIN_OIDC_ISSUER, MYELIN_OIDC_CLIENT_ID and MYELIN_OIDC_CLIENT_SECRET belong together: set all three, or none.")
+    issuer = given[0].rstrip("/")
+    parts = urlsplit(issuer)
+    if parts.query or parts.fragment or not parts.hostname or len(issuer) > 200:
+        raise Misconfigured("MYELIN_OIDC_ISSUER must be the issuer's https:// address, without a query, of at most 200 characters.")
+    if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in {"localhost", "127.0.0.1"} and not _production(environment)):
+        raise Misconfigured("MYELIN_OIDC_ISSUER must begin with https://.")
+    return {"issuer": issuer, "client_id": given[1], "client_secret": given[2], "name": name or str(parts.hostname)}
+
+
+def providers(told: Mapping[str, str]) -> dict[str, Any]:
+    """allauth's description of that provider. Its name in the database is the issuer itself: a subject of another issuer is another person."""
+    if not told:
+        return {}
+    settings = {"server_url": told["issuer"], "fetch_userinfo": False, "oauth_pkce_enabled": True, "scope": ["openid"]}
+    app = {"provider_id": told["issuer"], "name": told["name"], "client_id": told["client_id"], "secret": told["client_secret"], "settings": settings}
+    return {"openid_connect": {"APPS": [app]}}
+
+
+def _production(environment: Environment) -> bool:
+    return environment.get("MYELIN_ENV", "development") == "production"
+
+
 def refuse_unsafe_production(environment: Environment, *, debug: bool, secret: str, hosts: list[str]) -> None:
     """Everything that production must not start with, each with what to do about it. Raises Misconfigured for the first found."""
     if debug:
@@ -145,7 +178,7 @@ def refuse_unsafe_production(environment: Environment, *, debug: bool, secret: s
     if not environment.get("MYELIN_URL", "").startswith("https://"):
         raise Misconfigured("MYELIN_URL must begin with https://: mails link to it.")
     home_keys = Path(environment.get("MYELIN_KEYS") or Path(environment["MYELIN_HOME"]) / "keys")
-    for name in ("audit", "vault"):
+    for name in ("audit", "vault", "accounts"):
         if not (home_keys / name).is_file():
             raise Misconfigured(f"The key file '{name}' is missing in the keys folder: `manage.py keys` makes it (MYELIN_ENV=development).")
     if environment.get("DATABASE_URL", "").startswith("postgres") and not environment.get("VAULT_URL"):

@@ -83,7 +83,7 @@ def read(path: Path, what: str) -> bytes:
 
 
 def registry_key(name: str) -> bytes:
-    """A key of the whole registry (`audit`, `vault`). Development makes it on first use; production does not start without it."""
+    """A key of the whole registry (`audit`, `vault`, `accounts`). Development makes it on first use; production does not start without it."""
     path = settings.MYELIN_KEYS / name
     if not path.exists() and not settings.PRODUCTION:
         make(path)

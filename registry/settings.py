@@ -40,6 +40,7 @@ try:
         "cache": env.sqlite(MYELIN_HOME / "cache.sqlite3"),
     }
     CACHES = {"default": env.cache(_E.get("CACHE_URL", ""))}
+    MYELIN_OIDC = env.oidc(_E)
     MYELIN_MAIL = env.email(_E.get("EMAIL_URL", ""), MYELIN_ZONES["mail"])
     DEFAULT_FROM_EMAIL = _E.get("MYELIN_MAIL_FROM", "myelin@localhost")
 
@@ -73,6 +74,11 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "django.contrib.humanize",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.openid_connect",
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
@@ -99,6 +105,8 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "registry.portal.account.guard.SecondFactor",
+    "allauth.account.middleware.AccountMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "registry.portal.operators.ClosedByDefault",
@@ -130,6 +138,14 @@ AUTH_PASSWORD_VALIDATORS = [
     )
 ]
 LOGIN_URL = "/sign-in"
+PASSWORD_RESET_TIMEOUT = 2 * 3600
+# Of allauth we take the rows and what is between us and a provider; none of its addresses is mounted (`registry.accounts.factors`, `.provider`).
+ACCOUNT_USER_MODEL_USERNAME_FIELD = None
+ACCOUNT_LOGIN_METHODS = {"email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*", "password2*"]
+MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
+MFA_ADAPTER = "registry.accounts.factors.Adapter"
+SOCIALACCOUNT_PROVIDERS = env.providers(MYELIN_OIDC)
 
 LANGUAGE_CODE = "en-gb"  # whose dates nobody takes for another day
 LANGUAGES = [("en-gb", "English"), ("de", "Deutsch")]
@@ -174,7 +190,14 @@ REST_FRAMEWORK = {
     **({"DEFAULT_PARSER_CLASSES": ["registry.api.parsers.CarefulJSON"]} if (ROOT / "registry/api/parsers.py").is_file() else {}),
     **({"EXCEPTION_HANDLER": "registry.api.errors.handler"} if (ROOT / "registry/api/errors.py").is_file() else {}),
 }
-MYELIN_LIMITS = {"user": (600, 60), "address": (60, 60), "login": (5, 300), "login-account": (100, 3600)}  # (questions, per seconds)
+MYELIN_LIMITS = {
+    "user": (600, 60),
+    "address": (60, 60),
+    "login": (5, 300),
+    "login-account": (100, 3600),
+    "code": (30, 86_400),
+    "letters": (30, 86_400),
+}  # (questions, per seconds)
 SPECTACULAR_SETTINGS = {
     "TITLE": "Myelin",
     "DESCRIPTION": "An MRI data-sharing registry that enforces consent.",
@@ -209,6 +232,7 @@ MYELIN_RUN_KINDS = {
 MYELIN_TICK = [
     ("reconcile", "runs.actions.reconcile", 5),
     ("counters", "accounts.limits.forget_old", 3600),
+    ("sessions", "accounts.sessions.forget_old", 86_400),
     ("prune", "runs.actions.prune", 3600),
     ("spool", "runs.spool.sweep", 3600),
     ("mail", "runs.mail.send_due", 5),

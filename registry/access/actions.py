@@ -38,6 +38,7 @@ from registry.access.opening import (
     disable_account,
     end_role,
     end_view,
+    forget_factor,
     give_role,
     issue_token,
     open_account,
@@ -56,8 +57,9 @@ from registry.access.teams import decline, invite_member, join_team, take_naming
 __all__ = [
     "ASKED", "agree_faces", "agree_protocol", "agree_votes", "approve_request", "approve_requests", "attach_paper", "attest_deletion",
     "change_request", "close_request", "decline", "disable_account", "draft_request", "drop_member", "end_role", "end_view", "expire",
-    "expire_request", "fall_due", "freeze_cohort", "give_role", "invite_member", "issue_token", "join_team", "name_member", "open_account",
-    "open_dataset", "open_site", "open_view", "publish_agreement", "publish_form", "reasons_as_data", "reject_request", "renew_request", "report",
-    "resume_request", "return_request", "revoke_entitlement", "revoke_request", "revoke_token", "screen_request", "set_level", "set_recipient_key",
-    "sign_agreement", "submit_request", "suspend_request", "take_naming_back", "take_paper_off", "vote", "withdraw_request",
+    "expire_request", "fall_due", "forget_factor", "freeze_cohort", "give_role", "invite_member", "issue_token", "join_team", "name_member",
+    "open_account", "open_dataset", "open_site", "open_view", "publish_agreement", "publish_form", "reasons_as_data", "reject_request",
+    "renew_request", "report", "resume_request", "return_request", "revoke_entitlement", "revoke_request", "revoke_token", "screen_request",
+    "set_level", "set_recipient_key", "sign_agreement", "submit_request", "suspend_request", "take_naming_back", "take_paper_off", "vote",
+    "withdraw_request",
 ]  # fmt: skip

@@ -12,11 +12,13 @@ from registry import rules
 from registry.access import filekinds, policy, signing
 from registry.access.models import View
 from registry.accounts import actions as accounts
+from registry.accounts import factors
 from registry.accounts.models import Agreement, Dataset, Role, Site, Token, User, Voters
 from registry.audit import actions as audit
 from registry.consent import actions as consent
 from registry.consent.models import ConsentTemplate
 from registry.rules import Denied, Invalid
+from registry.runs import mail
 
 
 def open_account(actor: User | str, email: str, password: str | None = None, **fields: object) -> User:
@@ -156,16 +158,33 @@ def give_role(actor: User | str, user: User, dataset: Dataset, kind: str, site: 
     """Makes a user something in a dataset. Nobody gives a role to themselves, but who runs the registry.
 
     Stewards give the roles that decide on nothing and hand nothing in: nobody makes their own second person, voter or site. Raises Denied, Invalid."""
-    if isinstance(actor, User):
-        policy.require_in(actor, "give_roles", dataset)
-        if kind not in rules.GIVEN_BY_STEWARDS:
-            policy.require_admin(actor, "give_roles")
-        if actor.pk == user.pk and not actor.is_superuser:
-            raise Denied("role_for_oneself", "Nobody gives a role to themselves.")
+    may_give(actor, dataset, kind)
+    if isinstance(actor, User) and actor.pk == user.pk and not actor.is_superuser:
+        raise Denied("role_for_oneself", "Nobody gives a role to themselves.")
     with transaction.atomic():
         role = accounts.add_role(user, dataset, kind, site)
         audit.write(actor, "role.give", role, dataset=dataset, user=str(user.pk), kind=kind, site=site.code if site else "")
     return role
+
+
+def may_give(actor: User | str | None, dataset: Dataset, kind: str) -> None:
+    """Whether the actor may give roles of this kind in this dataset. Raises Denied."""
+    if not isinstance(actor, User):
+        return
+    policy.require_in(actor, "give_roles", dataset)
+    if kind not in rules.GIVEN_BY_STEWARDS:
+        policy.require_admin(actor, "give_roles")
+
+
+def forget_factor(actor: User | str, user: User) -> None:
+    """Ends the second factor of somebody who has lost it, and every session of theirs; at the next sign-in they set up another. Raises Denied."""
+    _admin(actor, "open_account")
+    if isinstance(actor, User) and actor.pk == user.pk:
+        raise Denied("factor_of_oneself", "Nobody takes their own second factor away like this.", "Use a recovery code, or ask another administrator.")
+    with transaction.atomic():
+        factors.forget(user)
+        mail.queue(user, "sign_in_changed", "/account")
+        audit.write(actor, "factor.forget", user)
 
 
 def end_role(actor: User | str, role: Role) -> None:
@@ -177,13 +196,16 @@ def end_role(actor: User | str, role: Role) -> None:
         audit.write(actor, "role.end", role, dataset=role.dataset)
 
 
-def issue_token(actor: User, name: str, scopes: Sequence[str] = ("read",), days: int = 90) -> tuple[Token, str]:
-    """A token for the actor's own account, and its text, which is shown this once. Raises Denied, Invalid."""
+def issue_token(actor: User, name: str, scopes: Sequence[str] = ("read",), days: int = 90, by_operator: bool = False) -> tuple[Token, str]:
+    """A token for the actor's own account, and its text, which is shown this once. Raises Denied, Invalid.
+
+    `by_operator`: issued on the command line of the registry's own machine; only such a token decides where its account lacks a second factor it needs.
+    """
     if not actor.is_active:
         raise Denied("not_signed_in", "Nobody is signed in, or the account is disabled.")
     with transaction.atomic():
-        token, text = accounts.add_token(actor, name, scopes, days)
-        audit.write(actor, "token.issue", token, scopes=list(token.scopes), days=days)
+        token, text = accounts.add_token(actor, name, scopes, days, by_operator)
+        audit.write(actor, "token.issue", token, scopes=list(token.scopes), days=days, by_operator=by_operator)
     return token, text
 
 

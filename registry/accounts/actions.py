@@ -99,10 +99,7 @@ def add_agreement(dataset: Dataset, text: str, material: bool = False, grace_day
 
 def add_role(user: User, dataset: Dataset, kind: str, site: Site | None = None) -> Role:
     """A living role; giving it twice gives the same one. Raises Invalid when a contributor has no site, or another has one, or the site takes no part."""
-    if (kind == Kind.CONTRIBUTOR) != (site is not None):
-        raise Invalid("role_site", "A contributor's role names a site, and no other role does.", "Name the site of a contributor, and of nobody else.")
-    if site is not None and not dataset.sites.filter(pk=site.pk).exists():
-        raise Invalid("site_not_in_dataset", "This site takes no part in this dataset.", "Add the site to the dataset first.")
+    fits(dataset, kind, site)
     living = Role.objects.filter(user=user, dataset=dataset, kind=kind, site=site, ended_at__isnull=True).first()
     if living:
         return living
@@ -111,18 +108,27 @@ def add_role(user: User, dataset: Dataset, kind: str, site: Site | None = None) 
     return role
 
 
+def fits(dataset: Dataset, kind: str, site: Site | None) -> None:
+    """Whether such a role can be. Raises Invalid."""
+    if (kind == Kind.CONTRIBUTOR) != (site is not None):
+        raise Invalid("role_site", "A contributor's role names a site, and no other role does.", "Name the site of a contributor, and of nobody else.")
+    if site is not None and not dataset.sites.filter(pk=site.pk).exists():
+        raise Invalid("site_not_in_dataset", "This site takes no part in this dataset.", "Add the site to the dataset first.")
+
+
 def end_role(role: Role) -> None:
     Role.objects.filter(pk=role.pk, ended_at__isnull=True).update(ended_at=timezone.now())
 
 
-def add_token(user: User, name: str, scopes: Iterable[str] = ("read",), days: int = 90) -> tuple[Token, str]:
+def add_token(user: User, name: str, scopes: Iterable[str] = ("read",), days: int = 90, by_operator: bool = False) -> tuple[Token, str]:
     """A token and its text, which is shown this once and kept nowhere. Raises Invalid for unknown scopes or more than a year."""
     wanted = sorted(set(scopes))
     if not wanted or set(wanted) - set(SCOPES) or not 1 <= days <= 366:
         raise Invalid("invalid_token", f"A token has scopes among {', '.join(SCOPES)}, and lives 1 to 366 days.", "Ask for what exists.")
     text = "myelin_" + secrets.token_urlsafe(32)
     digest = hashlib.sha256(text.encode()).hexdigest()
-    token = Token(user=user, name=name[:80], hash=digest, scopes=wanted, expires_at=timezone.now() + timedelta(days=days))
+    ends = timezone.now() + timedelta(days=days)
+    token = Token(user=user, name=name[:80], hash=digest, scopes=wanted, expires_at=ends, by_operator=by_operator)
     checked(token, "token_exists")
     return token, text
 

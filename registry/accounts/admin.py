@@ -1,5 +1,8 @@
 """Accounts to look at. Password and token hashes are not shown."""
 
+from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
+from allauth.socialaccount.models import SocialAccount, SocialApp, SocialToken
 from django.contrib import admin
 
 from registry.accounts.models import Agreement, Dataset, Role, Site, Token, User
@@ -24,3 +27,8 @@ class RoleAdmin(ReadOnly):
 
 
 admin.site.register([Agreement, Dataset, Site], ReadOnly)
+
+# What could be changed here by allauth's own pages: links with providers, secrets of second factors. They have acts of their own, or none.
+for model in (Authenticator, EmailAddress, SocialAccount, SocialApp, SocialToken):
+    if admin.site.is_registered(model):
+        admin.site.unregister(model)

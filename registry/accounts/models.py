@@ -47,6 +47,7 @@ class User(AbstractUser):
     email = models.EmailField(unique=True)
     institution = models.CharField(max_length=200, blank=True)
     country = models.CharField(max_length=2, blank=True, validators=[COUNTRY])
+    sessions_ended = models.PositiveIntegerField(default=0, help_text="how often all sessions of this account were ended at once")
 
     USERNAME_FIELD = "email"
     REQUIRED_FIELDS: list[str] = []
@@ -59,8 +60,8 @@ class User(AbstractUser):
         return self.email
 
     def get_session_auth_hash(self) -> str:
-        """What a session must show to go on: it changes with the password, and whenever a role of this account has ended."""
-        return f"{super().get_session_auth_hash()}:{self.roles.filter(ended_at__isnull=False).count()}"
+        """What a session must show to go on: it changes with the password, whenever a role of this account has ended, and when its owner ends all others."""
+        return f"{super().get_session_auth_hash()}:{self.roles.filter(ended_at__isnull=False).count()}:{self.sessions_ended}"
 
 
 class Site(Fact):
@@ -174,7 +175,10 @@ class Role(Fact):
 
 
 class Token(Fact):
-    """A key to the API. Only its SHA-256 is kept: the token itself is 256 random bits, so it needs no slow hash. Scopes: read, write."""
+    """A key to the API. Only its SHA-256 is kept: the token itself is 256 random bits, so it needs no slow hash. Scopes: `actions.SCOPES`.
+
+    `by_operator`: issued on the command line of the registry's own machine, and so without a browser's second factor (`registry.accounts.factors`).
+    """
 
     user = models.ForeignKey(User, models.CASCADE, related_name="tokens")
     name = models.CharField(max_length=80)
@@ -183,10 +187,48 @@ class Token(Fact):
     expires_at = models.DateTimeField()
     revoked_at = models.DateTimeField(null=True, blank=True)
     last_used_at = models.DateTimeField(null=True, blank=True)
+    by_operator = models.BooleanField(default=False)
 
     @property
     def alive(self) -> bool:
         return self.revoked_at is None and self.expires_at > timezone.now()
+
+
+class OpenSession(Fact):
+    """A session as its owner sees it. `proof` is a digest of what the session must show: once the account asks for another, the session is over."""
+
+    user = models.ForeignKey(User, models.CASCADE, related_name="open_sessions")
+    device = models.CharField(max_length=40, blank=True)
+    proof = models.CharField(max_length=64)
+    seen_at = models.DateTimeField(auto_now_add=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+
+class Invitation(Fact):
+    """A link by which somebody opens their own account, with roles. Of the link only its SHA-256 is kept; what it is worked out when the mail is sent.
+
+    `roles`: a list of {dataset, kind, site} with ids. Who invited must still be allowed to give each of them when the link is used.
+    """
+
+    email = models.EmailField()
+    institution = models.CharField(max_length=200, blank=True)
+    country = models.CharField(max_length=2, validators=[COUNTRY])
+    roles = models.JSONField(default=list)
+    invited_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="invitations")
+    hash = models.CharField(max_length=64, unique=True)
+    expires_at = models.DateTimeField()
+    accepted_at = models.DateTimeField(null=True, blank=True)
+    accepted_by = models.ForeignKey(User, models.PROTECT, null=True, blank=True, related_name="+")
+    revoked_at = models.DateTimeField(null=True, blank=True)
+
+    @property
+    def state(self) -> str:
+        """`open`, or why not."""
+        if self.accepted_at is not None:
+            return "used"
+        if self.revoked_at is not None:
+            return "revoked"
+        return "open" if self.expires_at > timezone.now() else "expired"
 
 
 class Counter(models.Model):

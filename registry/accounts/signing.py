@@ -4,29 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from django.contrib.auth import authenticate, login
+from django.contrib.auth import authenticate
 from django.contrib.auth.forms import SetPasswordForm
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 
-from registry.accounts import throttles
+from registry.accounts import sessions, throttles
 from registry.accounts.models import User
+from registry.accounts.throttles import TooManyTries
 from registry.audit import actions as audit
 
-
-class TooManyTries(Exception):
-    """This address tried this account too often; `wait_s` seconds until it may again."""
-
-    def __init__(self, wait_s: int) -> None:
-        super().__init__("too many tries")
-        self.wait_s = wait_s
+__all__ = ["TooManyTries", "change_password", "known", "sign_in"]
 
 
 def known(request: HttpRequest, email: str, password: str) -> User | None:
     """The active account that address and password fit, or None; each question counts as a guess. Raises TooManyTries."""
-    count = throttles.guess(request, email)
-    if not count.allowed:
-        raise TooManyTries(count.wait_s)
+    throttles.try_(request, email)
     user = authenticate(request, username=email.strip().lower(), password=password)
     return user if isinstance(user, User) else None
 
@@ -37,8 +30,7 @@ def sign_in(request: HttpRequest, email: str, password: str) -> User | None:
     if user is None:
         audit.write("nobody", "session.refused", "session:new")
         return None
-    login(request, user)
-    audit.write(user, "session.begin", "session:new")
+    sessions.begin(request, user)
     return user
 
 
@@ -46,5 +38,6 @@ def change_password(request: HttpRequest, form: SetPasswordForm[User], save: Cal
     """Saves another password, which ends every other session of the account, and writes the line with it."""
     with transaction.atomic():
         answer = save(form)
+        sessions.follow(request)
         audit.write(request.user, "account.password", form.user)
     return answer

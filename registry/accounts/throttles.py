@@ -39,6 +39,30 @@ def guess(request: HttpRequest | Request, email: str) -> limits.Count:
     return limits.hit("login-account", account, *settings.MYELIN_LIMITS["login-account"]) if here.allowed else here
 
 
+class TooManyTries(Exception):
+    """This address tried this account too often; `wait_s` seconds until it may again."""
+
+    def __init__(self, wait_s: int) -> None:
+        super().__init__("too many tries")
+        self.wait_s = wait_s
+
+
+def allowed(count: limits.Count) -> None:
+    """Raises TooManyTries where the count is above its limit."""
+    if not count.allowed:
+        raise TooManyTries(count.wait_s)
+
+
+def try_(request: HttpRequest | Request, email: str) -> None:
+    """Counts one sign-in (`guess`). Raises TooManyTries."""
+    allowed(guess(request, email))
+
+
+def known_device(request: HttpRequest, email: str) -> bool:
+    """Whether the owner has signed in from here before, with all that the account needs."""
+    return bool(devices.of(request, email))
+
+
 def denial(request: HttpRequest) -> limits.Count:
     """Counts one denial: by account, or by address of who is not signed in. Each leaves a line for ever, so they are limited like other requests."""
     signed_in = request.user.is_authenticated

@@ -9,17 +9,17 @@ from django.db import DatabaseError, connection
 from django.middleware.csrf import get_token
 from rest_framework.authentication import SessionAuthentication
 from rest_framework.exceptions import Throttled
-from rest_framework.permissions import AllowAny
+from rest_framework.permissions import AllowAny, IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from pipeline.outcome import ours
 from registry.access import actions, policy, queries
-from registry.accounts import devices, signing
+from registry.accounts import devices, factors, sessions, signing, stepup
 from registry.accounts.models import Role, Site, Token, User
 from registry.api import account_shapes, shapes
 from registry.api.doors import Door, find, told
-from registry.api.errors import document
+from registry.api.errors import StepUpNeeded, document
 from registry.releases import packing, sealing
 from registry.rules import Conflict, Denied, Invalid
 from registry.runs import spool
@@ -74,26 +74,60 @@ class SessionDoor(Door):
         given = self.body(account_shapes.SignIn)
         try:
             user = signing.sign_in(request._request, given["email"], given["password"])
+            if user is None:
+                return refused("wrong_credentials", "Address and password do not fit.", "Check both.")
+            if given["code"] and factors.needed(request._request) == "code" and not factors.give(request._request, given["code"]):
+                sessions.end(request._request)
+                logout(request._request)
+                return refused("wrong_code", "The code does not fit.")
         except signing.TooManyTries as error:
             raise Throttled(wait=error.wait_s) from None
-        if user is None:
-            return Response(
-                document("wrong_credentials", 401, "Address and password do not fit.", "Check both."), status=401, content_type="application/problem+json"
-            )
+        if given["step_up"]:
+            stepup.at_sign_in(request._request)
         answer = self._answer(request, user)
-        devices.remember(answer, user)
+        if factors.complete(request._request):
+            devices.remember(answer, user)
         return answer
 
     @told(None, status=204, summary="Sign out", tags=["session"])
     def delete(self, request: Request) -> Response:
+        sessions.end(request._request)
         logout(request._request)
         return Response(status=204)
 
     def _answer(self, request: Request, user: Any = None) -> Response:
         user = user or (request.user if request.user.is_authenticated else None)
-        answer = Response({"user": account_shapes.UserShape(user).data if user else None, "csrf": get_token(request._request)})
+        needs = factors.needed(request._request) if user else ""
+        answer = Response({"user": account_shapes.UserShape(user).data if user else None, "csrf": get_token(request._request), "needs": needs})
         answer["Cache-Control"] = "no-store"
         return answer
+
+
+class ConfirmDoor(Door):
+    """Stepping up, and giving the second factor where the session still lacks it."""
+
+    permission_classes = [IsAuthenticated]
+
+    @told(account_shapes.SessionShape, request=account_shapes.Confirm, summary="Say once more who one is, for ten minutes", tags=["session"])
+    def post(self, request: Request) -> Response:
+        if isinstance(request.auth, Token):
+            raise Denied("session_needed", "A token cannot step up.")
+        given, here = self.body(account_shapes.Confirm), request._request
+        try:
+            if factors.needed(here) == "code":
+                if not factors.give(here, given["code"]):
+                    return refused("wrong_code", "The code does not fit.")
+            elif not stepup.confirm(here, given["password"], given["code"]):
+                return refused("wrong_credentials", "Password or code do not fit.", "Check both.")
+        except signing.TooManyTries as error:
+            raise Throttled(wait=error.wait_s) from None
+        answer = {"user": account_shapes.UserShape(self.asker).data, "csrf": get_token(here), "needs": factors.needed(here)}
+        return Response(answer, headers={"Cache-Control": "no-store"})
+
+
+def refused(code: str, reason: str, advice: str = "") -> Response:
+    """401 of who is not known."""
+    return Response(document(code, 401, reason, advice), status=401, content_type="application/problem+json")
 
 
 class MeDoor(Door):
@@ -116,6 +150,8 @@ class TokensDoor(Door):
         if isinstance(request.auth, Token):
             raise Denied("session_needed", "A token cannot make tokens.")
         given = self.body(account_shapes.NewToken)
+        if stepup.dangerous(given["scopes"]) and not stepup.done(request._request):
+            raise StepUpNeeded
         token, text = actions.issue_token(self.asker, given["name"], given["scopes"], given["days"])
         answer = Response({**account_shapes.TokenShape(token).data, "token": text}, status=201)
         answer["Cache-Control"] = "no-store"

@@ -35,11 +35,19 @@ class UserShape(Shape):
 class SessionShape(Shape):
     user = UserShape(allow_null=True)
     csrf = s.CharField()
+    needs = s.CharField(allow_blank=True, help_text="code or set_up: what the account needs before anything else of it answers; empty: nothing")
 
 
 class SignIn(Strict):
     email = s.CharField(max_length=254)
     password = s.CharField(max_length=1000, trim_whitespace=False)
+    code = s.CharField(max_length=16, allow_blank=True, default="", help_text="of the authenticator, or a recovery code")
+    step_up = s.BooleanField(default=False, help_text="the session may take data away and decide for ten minutes, as after POST session/confirm")
+
+
+class Confirm(Strict):
+    password = s.CharField(max_length=1000, trim_whitespace=False, allow_blank=True, default="")
+    code = s.CharField(max_length=16, allow_blank=True, default="")
 
 
 class NewUser(Strict):

@@ -21,12 +21,12 @@ from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer, Serializer
 from rest_framework.views import APIView
 
-from registry.accounts import limits
+from registry.accounts import factors, limits, stepup
 from registry.accounts.models import Token, User
 from registry.accounts.throttles import PerUser
 from registry.api import shapes
 from registry.api.described import Described
-from registry.api.errors import ScopeMissing
+from registry.api.errors import FactorNeeded, ScopeMissing, StepUpNeeded
 from registry.rules import Invalid
 
 M = TypeVar("M", bound=Model)
@@ -34,16 +34,28 @@ FILES_A_MINUTE, SAMPLE = 12_000, 20
 
 
 class InScope(BasePermission):
-    """A token may do what its scopes say; a session has all of them. `scopes` of the door names what is not plain reading or writing."""
+    """A token may do what its scopes say, a session what its owner has shown. `scopes` of the door names what is not plain reading or writing."""
 
     def has_permission(self, request: Request, view: APIView) -> bool:
-        if not isinstance(request.auth, Token):
-            return True
         plain = "read" if request.method in SAFE_METHODS else "write"
         wanted = getattr(view, "scopes", {}).get(request.method, plain)
-        if wanted not in request.auth.scopes:
+        if not isinstance(request.auth, Token):
+            _shown(request, wanted)
+        elif wanted not in request.auth.scopes:
             raise ScopeMissing
+        elif factors.refuses(request.auth, wanted):
+            raise FactorNeeded
         return True
+
+
+def _shown(request: Request, wanted: str) -> None:
+    """Whether the session has shown what its account and this scope need. Raises FactorNeeded, StepUpNeeded."""
+    if not request.user.is_authenticated:
+        return
+    if factors.needed(request._request):
+        raise FactorNeeded
+    if stepup.dangerous([wanted]) and not stepup.done(request._request):
+        raise StepUpNeeded
 
 
 class AnyMedia(BaseContentNegotiation):

@@ -57,6 +57,9 @@ ADVICE = {
     "not_signed_in": "Sign in, or send a token.",
     "token_invalid": "Make a new token.",
     "scope_missing": "Make a token with the scope that this needs.",
+    "second_factor_needed": "Set up an authenticator or give its code: at /account/second-factor in a browser, or with `code` at POST /api/v1/session.",
+    "step_up_needed": "Say once more who you are, at POST /api/v1/session/confirm or at /account/confirm in a browser, and try again within ten minutes.",
+    "wrong_code": "Wait for the next code; each works once.",
     "csrf": "Send the CSRF token of GET /api/v1/session in X-CSRFToken.",
     "not_found": "Check the address; what you may not see looks the same as what is not there.",
     "throttled": "Wait as long as Retry-After says.",
@@ -102,6 +105,20 @@ class ScopeMissing(exceptions.PermissionDenied):
 
     default_detail = "This token does not have the scope that this needs."
     default_code = "scope_missing"
+
+
+class FactorNeeded(exceptions.PermissionDenied):
+    """The account decides or runs the registry, and its second factor is not set up or not given."""
+
+    default_detail = "This account needs its second factor first."
+    default_code = "second_factor_needed"
+
+
+class StepUpNeeded(exceptions.PermissionDenied):
+    """A session takes data away or decides: its owner says once more who they are."""
+
+    default_detail = "This needs that you said a moment ago who you are."
+    default_code = "step_up_needed"
 
 
 def document(code: str, http: int, reason: str, advice: str = "", errors: list[dict[str, str]] | None = None) -> dict[str, Any]:

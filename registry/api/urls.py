@@ -29,6 +29,7 @@ v1: list[URLPattern] = [
     path("health", who.HealthDoor.as_view()),
     path("keys", who.KeysDoor.as_view()),
     path("session", who.SessionDoor.as_view()),
+    path("session/confirm", who.ConfirmDoor.as_view()),
     path("me", who.MeDoor.as_view()),
     path("tokens", who.TokensDoor.as_view()),
     path("tokens/<uuid:pk>", who.TokenDoor.as_view()),

@@ -15,8 +15,9 @@ from django.utils.translation import gettext_lazy as _
 from django.views import View
 
 from registry.access import actions
-from registry.accounts import devices, queries, signing, stepup
+from registry.accounts import devices, factors, provider, queries, sessions, signing, stepup
 from registry.accounts.models import Token
+from registry.portal.account import stepping
 from registry.portal.forms import NewToken, SignIn
 from registry.rules import Invalid
 
@@ -25,14 +26,24 @@ WAIT = _("There were too many tries. Wait some minutes, then try again.")
 
 
 class Page(View):
-    """A page that gives nothing of anybody; who is not signed in is shown the sign-in in its place, with 401."""
+    """A page that gives nothing of anybody; who is not signed in is shown the sign-in in its place, with 401.
+
+    `step_up`: True, or the methods, for which one says who one is once more, in the page's place; afterwards the page goes on with all that was typed.
+    `before_factor`: it answers before a second factor that the account needs (`registry.portal.account.guard`).
+    """
 
     gives = False
     for_strangers = False
+    step_up: bool | tuple[str, ...] = False
+    before_factor = False
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         if not self.for_strangers and not request.user.is_authenticated:
             return _sign_in(request, SignIn(), 401, request.get_full_path() if request.method == "GET" else "")
+        if self.step_up is True or (self.step_up and request.method in self.step_up):
+            asked = stepping.asks(request)
+            if asked is not None:
+                return asked
         answer = super().dispatch(request, *args, **kwargs)
         answer.headers["Cache-Control"] = "no-store"
         return answer
@@ -46,7 +57,7 @@ class StartPage(Page):
 
 
 class SignInPage(Page):
-    for_strangers = True
+    for_strangers = before_factor = True
 
     def get(self, request: HttpRequest) -> HttpResponse:
         return _sign_in(request, SignIn(), 200, request.GET.get("next", ""))
@@ -67,14 +78,16 @@ class SignInPage(Page):
             return _sign_in(request, form, 401, wanted)
         safe = url_has_allowed_host_and_scheme(wanted, {request.get_host()}, require_https=request.is_secure())
         answer = HttpResponseRedirect(wanted if safe else reverse("portal:account"))
-        devices.remember(answer, user)
+        if factors.complete(request):  # else the code page does it: who knows the password alone is not the owner yet
+            devices.remember(answer, user)
         return answer
 
 
 class SignOutPage(Page):
-    for_strangers = True
+    for_strangers = before_factor = True
 
     def post(self, request: HttpRequest) -> HttpResponse:
+        sessions.end(request)
         logout(request)
         return redirect("portal:start")
 
@@ -91,8 +104,9 @@ class AccountPage(Page):
             return self._show(request, form, 400)
         given = form.cleaned_data
         try:
-            if stepup.dangerous(given["scopes"]) and not stepup.confirm(request, given["password"]):
-                form.add_error("password", _("This is not your password."))
+            said = given["password"], given["code"]
+            if stepup.dangerous(given["scopes"]) and not stepup.done(request) and not stepup.confirm(request, *said):
+                form.add_error("password", _("This is not your password, or not a code that fits."))
                 return self._show(request, form, 400)
             _token, text = actions.issue_token(stepup.signed_in(request), given["name"], given["scopes"], given["days"])
         except signing.TooManyTries:
@@ -106,7 +120,9 @@ class AccountPage(Page):
     def _show(self, request: HttpRequest, form: NewToken, status: int = 200, made: str = "") -> HttpResponse:
         user = stepup.signed_in(request)
         tokens = Token.objects.filter(user=user, revoked_at=None).order_by("-created_at")
-        told = {"form": form, "made": made, "tokens": tokens, "roles": queries.living_roles(user)}
+        if not factors.enrolled(user):
+            form.fields.pop("code", None)
+        told = {"form": form, "made": made, "tokens": tokens, "roles": queries.living_roles(user), "invites": factors.required(user)}
         return render(request, "portal/account.html", told, status=status)
 
 
@@ -128,6 +144,6 @@ class PasswordPage(Page, PasswordChangeView):
 
 
 def _sign_in(request: HttpRequest, form: SignIn, status: int, wanted: str) -> HttpResponse:
-    answer = render(request, "portal/sign_in.html", {"form": form, "next": wanted}, status=status)
+    answer = render(request, "portal/sign_in.html", {"form": form, "next": wanted, "provider": provider.name()}, status=status)
     answer.headers["Cache-Control"] = "no-store"
     return answer

@@ -7,6 +7,7 @@ Delivery is at least once (the Message-ID is the row's, so a receiver can tell a
 from __future__ import annotations
 
 import logging
+import re
 import smtplib
 from datetime import timedelta
 from typing import Any
@@ -17,6 +18,7 @@ from django.core.mail import EmailMessage, get_connection
 from django.db.models import F, Q
 from django.utils import timezone
 
+from registry.accounts import links
 from registry.runs.models import Mail
 
 log = logging.getLogger(__name__)
@@ -49,10 +51,26 @@ LETTERS = {
     ),
     "recall_done": ("A recall was carried through", "A recall was carried through. The certificate is ready."),
     "withdrawal_done": ("A withdrawal was carried through", "A withdrawal was carried through. The certificate is ready."),
+    "invitation": (
+        "You are invited to Myelin",
+        "You are invited to a registry of MRI scans. The link opens your account; it lasts seven days and is for you alone.",
+    ),
+    "password_reset": (
+        "Another password for Myelin",
+        "Somebody, probably you, asked for another password of your account. The link lasts two hours. If it was not you, do nothing.",
+    ),
+    "sign_in_changed": ("How you sign in was changed", "How you sign in to your account was changed. If it was not you, tell those who run this registry."),
     "work_failed": ("Something could not be done", "Work on a dataset you are steward of was given up. The page says why."),
 }
 WAITS_S = (60, 300, 900, 3600, 4 * 3600, 12 * 3600, 24 * 3600)
 HOLD = timedelta(minutes=10)
+
+SECRET = re.compile(r"\[(invitation|reset):([0-9a-f-]{36})\]")
+
+
+def secret_path(before: str, kind: str, pk: Any) -> str:
+    """A path whose end is worked out when the mail is handed over, so that whoever reads the database cannot follow the link."""
+    return f"{before}[{kind}:{pk}]"
 
 
 def queue(to: Any, letter: str, path: str) -> Mail:
@@ -91,7 +109,8 @@ def forget(mail: Mail) -> bool:
 def _send(mail: Mail) -> str:
     """Hands one claimed mail over; returns `sent`, `again` or `dead`."""
     host = urlsplit(settings.MYELIN_URL).hostname or "localhost"
-    message = EmailMessage(mail.subject, mail.body, settings.DEFAULT_FROM_EMAIL, [mail.to], headers={"Message-ID": f"<{mail.pk}@{host}>"})
+    body = SECRET.sub(lambda found: links.secret(found[1], found[2]), mail.body)
+    message = EmailMessage(mail.subject, body, settings.DEFAULT_FROM_EMAIL, [mail.to], headers={"Message-ID": f"<{mail.pk}@{host}>"})
     try:
         message.connection = get_connection()
         message.send()

@@ -26,6 +26,7 @@ from registry.accounts.authentication import BearerToken
 from registry.accounts.models import Counter, Dataset, Role, Token, User
 from registry.audit.models import Line
 from registry.rules import Conflict, Denied, Invalid
+from tests.registry.browsers import shown
 
 pytestmark = pytest.mark.django_db(databases="__all__")
 ROOT = Path(__file__).resolve().parents[2]
@@ -286,7 +287,7 @@ def test_django_s_administration_shows_and_changes_nothing(world: Any, settings:
     admin = world.user("admin", is_superuser=True, is_staff=True)
     world.participant(world.dataset(site := world.site()), site)
     browser = Client()
-    browser.force_login(admin)
+    shown(browser, admin)
     for page in ("accounts/user", "accounts/token", "runs/run", "runs/mail", "audit/line"):
         assert browser.get(f"/admin/{page}/").status_code == 200, page
         assert browser.get(f"/admin/{page}/add/").status_code == 403, page

@@ -27,7 +27,7 @@ def start(**given: str) -> subprocess.CompletedProcess[str]:
 @pytest.fixture
 def safe(tmp_path: Path) -> dict[str, str]:
     (tmp_path / "keys").mkdir()
-    for name in ("audit", "vault"):
+    for name in ("audit", "vault", "accounts"):
         (tmp_path / "keys" / name).write_text(secrets.token_hex(32))
     return {
         "MYELIN_ENV": "production",

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from registry.access import actions
+from registry.access import actions, inviting
 from registry.accounts.models import Dataset, Kind, Site, User
 from registry.rules import Refusal
 
@@ -41,6 +41,12 @@ class Command(BaseCommand):
         role.add_argument("dataset")
         role.add_argument("kind", choices=Kind.values)
         role.add_argument("--site", default="")
+        factor = verbs.add_parser("forget-factor", help="take the second factor of somebody who lost it away, and end their sessions")
+        factor.add_argument("email")
+        invite = verbs.add_parser("invite", help="invite somebody by mail to open their own account")
+        invite.add_argument("email")
+        invite.add_argument("country")
+        invite.add_argument("--institution", default="")
         token = verbs.add_parser("token", help="issue a token, printed once")
         token.add_argument("email")
         token.add_argument("--name", default="command")
@@ -49,7 +55,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, verb: str, **options: Any) -> None:
         try:
-            getattr(self, f"_{verb}")(**options)
+            getattr(self, f"_{verb.replace('-', '_')}")(**options)
         except Refusal as refused:
             raise CommandError(f"{refused.reason} {refused.advice}") from None
         except (User.DoesNotExist, Site.DoesNotExist, Dataset.DoesNotExist) as missing:
@@ -74,5 +80,11 @@ class Command(BaseCommand):
         self.stdout.write(str(role.pk))
 
     def _token(self, email: str, name: str, scopes: str, days: int, **_: Any) -> None:
-        _token, text = actions.issue_token(User.objects.get(email=email.lower()), name, scopes.split(","), days)
+        _token, text = actions.issue_token(User.objects.get(email=email.lower()), name, scopes.split(","), days, by_operator=True)
         self.stdout.write(text)
+
+    def _forget_factor(self, email: str, **_: Any) -> None:
+        actions.forget_factor(ACTOR, User.objects.get(email=email.lower()))
+
+    def _invite(self, email: str, country: str, institution: str, **_: Any) -> None:
+        self.stdout.write(str(inviting.invite(ACTOR, email, country, institution).pk))

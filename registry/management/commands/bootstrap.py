@@ -38,6 +38,6 @@ class Command(BaseCommand):
         user = User.objects.filter(email=email.lower()).first()
         if user is None:
             user = actions.open_account("system:bootstrap", email, is_staff=True, is_superuser=True)
-        _, text = actions.issue_token(user, "bootstrap", ["read", "write", "admin"], days=7)
+        _, text = actions.issue_token(user, "bootstrap", ["read", "write", "admin"], days=7, by_operator=True)
         self.stdout.write(f"administrator {user.email}; token for seven days (shown this once): {text}")
         self.stdout.write(f"a password: manage.py changepassword {user.email}")

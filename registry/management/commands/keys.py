@@ -11,10 +11,10 @@ from registry import keyfiles
 
 
 class Command(BaseCommand):
-    help = "Make the missing key files of the registry (audit, vault) in the keys folder. Existing keys stay as they are."
+    help = "Make the missing key files of the registry (audit, vault, accounts) in the keys folder. Existing keys stay as they are."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        for name in ("audit", "vault"):
+        for name in ("audit", "vault", "accounts"):
             path = settings.MYELIN_KEYS / name
             there = path.exists()
             keyfiles.make(path)

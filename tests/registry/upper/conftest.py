@@ -34,6 +34,7 @@ from registry.releases import freezing
 from registry.runs import kinds, ledger, outcome, runner
 from registry.runs.models import Run
 from registry.subjects import actions as subjects
+from tests.registry.browsers import shown
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 40
 JSON = "application/json"
@@ -86,7 +87,7 @@ def door() -> Callable[[User | None], Door]:
     def knock(user: User | None = None) -> Door:
         client = Client(raise_request_exception=False)
         if user is not None:
-            client.force_login(user)
+            shown(client, user)
         return Door(client)
 
     return knock

@@ -32,6 +32,7 @@ from registry.audit.models import Head, Line
 from registry.consent import actions as consent
 from registry.intake import actions as intake
 from registry.releases import actions as releases
+from tests.registry.browsers import shown
 
 pytestmark = pytest.mark.django_db(databases="__all__")
 ID = "00000000-0000-4000-8000-000000000000"
@@ -42,7 +43,8 @@ PLAIN = {
     "EntitlementsDoor", "EntitlementDoor", "PackagesDoor", "PackageDoor", "CountFieldsDoor", "MembersDoor", "ReportsDoor", "ViewsDoor", "ProposalsDoor",
     "PieceDoor", "StartPage", "SignInPage", "AccountPage", "PasswordPage", "OverviewPage", "SendPage", "PastePage", "WithdrawPage", "CataloguePage",
     "DatasetPage", "DictionaryPage", "BuildPage", "PicturesPage", "CohortsPage", "CohortPage", "LinkedCohortPage", "NewRequestPage", "AskPage",
-    "AgreementPage", "PackagesPage", "ProgressPage",
+    "AgreementPage", "PackagesPage", "ProgressPage", "CodePage", "ConfirmPage", "FactorPage", "AnotherFactorPage", "SessionsPage", "ForgottenPage",
+    "ResetPage", "ResetLinkPage", "InvitationsPage", "InvitationLinkPage", "AcceptPage", "BackPage",
 }  # fmt: skip
 
 
@@ -97,7 +99,7 @@ def test_every_address_as_everybody(house: Any, ids: dict[str, Any], settings: A
     for asker in askers(house):
         client = Client(raise_request_exception=False)
         if asker:
-            client.force_login(asker)
+            shown(client, asker)
         for address, view in patterns():
             for method in ("get", "post", "delete"):
                 if method == "get" or (view is not None and hasattr(view, method)):
