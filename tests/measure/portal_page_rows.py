@@ -12,8 +12,7 @@ import sys
 import tempfile
 from collections import Counter
 from dataclasses import dataclass, field
-from functools import cache
-from pathlib import Path
+from functools import cache, partial
 from typing import Any
 
 from portal_house import Portal, opened, served
@@ -73,15 +72,12 @@ def first(wrong: list[str]) -> str:
 def deploy_check() -> str:
     """What Django says against a production set-up, "" where nothing."""
     with tempfile.TemporaryDirectory() as home:
-        (Path(home) / "keys").mkdir()
-        for name in ("audit", "vault"):
-            (Path(home) / "keys" / name).write_text(secrets.token_hex(32))
-        environment = {
-            "PATH": os.environ["PATH"], "MYELIN_ENV": "production", "MYELIN_SECRET_KEY": secrets.token_urlsafe(64), "MYELIN_HOSTS": "registry.example.org",
-            "MYELIN_HOME": home, "MYELIN_URL": "https://registry.example.org",
-        }  # fmt: skip
-        command = [sys.executable, "manage.py", "check", "--deploy", "--tag", "security", "--fail-level", "WARNING"]
-        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False)
+        environment = {"PATH": os.environ["PATH"], "MYELIN_HOME": home, "MYELIN_ENV": "development"}
+        run = partial(subprocess.run, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+        run([sys.executable, "manage.py", "keys"], env=environment)
+        environment |= {"MYELIN_ENV": "production", "MYELIN_SECRET_KEY": secrets.token_urlsafe(64), "MYELIN_HOSTS": "registry.example.org"}
+        environment |= {"MYELIN_URL": "https://registry.example.org"}
+        done = run([sys.executable, "manage.py", "check", "--deploy", "--tag", "security", "--fail-level", "WARNING"], env=environment)
         return "" if done.returncode == 0 else done.stderr.strip()[-200:]
 
 
@@ -108,7 +104,7 @@ def seen(depth: str) -> Seen:
             for who in portal.people:
                 browse = Browsing(browser, url)
                 page = browse(portal.people[who], width=look[0], color_scheme=look[1])
-                paths = [one.path for name, one in found if name == who and one.html]
+                paths = [one.path for name, one in found if name == who and one.html and one.answer.content]
                 for path in paths[place::2] if depth == "quick" else paths:
                     _look(page, path, f"{path} as {who} at {look[0]} px, {look[1]}", told)
                 told.wrong += browse.close()
