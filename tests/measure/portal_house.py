@@ -33,10 +33,10 @@ class Portal:
     def client(self, name: str, **sent: str) -> Any:
         from django.test import Client
 
+        from tests.registry.browsers import shown
+
         client = Client(raise_request_exception=False, **sent)
-        if self.people[name] is not None:
-            client.force_login(self.people[name])
-        return client
+        return client if self.people[name] is None else shown(client, self.people[name])
 
 
 @cache

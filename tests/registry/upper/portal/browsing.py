@@ -19,6 +19,7 @@ from django.test import Client
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Response, sync_playwright
 
 from registry.accounts.models import User
+from tests.registry.browsers import shown
 
 AXE = Path(__file__).with_name("axe") / "axe.min.js"
 # Without the background flags Chromium looks for Google's hosts at every start. SwiftShader draws WebGL on the CPU, for the viewer.
@@ -56,8 +57,7 @@ class Browsing:
         opened.set_default_timeout(10_000)
         self.contexts.append(opened)
         if user is not None:
-            client = Client()
-            client.force_login(user)
+            client = shown(Client(), user)
             opened.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": client.cookies[settings.SESSION_COOKIE_NAME].value, "url": self.url}])
         opened.on("console", self._console)
         opened.on("weberror", lambda error: self.wrong.append(f"uncaught: {error.error}"))

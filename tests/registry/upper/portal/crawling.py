@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from html import unescape
+from html import escape, unescape
 from typing import Any
 from urllib.parse import urldefrag, urljoin, urlsplit
 
@@ -43,11 +43,10 @@ def crawl(client: Client, start: str = "/", each: int = 2) -> Iterator[Page]:
         asked[kind] += 1
         page = looked_at(client, path, name)
         yield page
-        if page.html and page.answer.status_code < 400:
-            for link in links(path, page.answer.content.decode()):
-                if link not in seen:
-                    seen.add(link)
-                    waiting.append(link)
+        for link in onward(page):
+            if link not in seen:
+                seen.add(link)
+                waiting.append(link)
 
 
 def door(path: str) -> str:
@@ -57,6 +56,13 @@ def door(path: str) -> str:
     except Resolver404:
         return ""
     return match.url_name or "" if match.app_name == "portal" else ""
+
+
+def onward(page: Page) -> list[str]:
+    """Where a page leads: its links, or where it sends its reader."""
+    if page.answer.status_code in (301, 302, 303):
+        return links(page.path, f'<a href="{escape(page.answer.headers["Location"])}">')
+    return links(page.path, page.answer.content.decode()) if page.html and page.answer.status_code < 400 else []
 
 
 def links(path: str, text: str) -> list[str]:
