@@ -94,8 +94,10 @@ class Seen:
 
 @cache
 def seen(depth: str) -> Seen:
-    """Every page in a real browser, in all four ways. QUICK looks at each once, in turn at 360 px in the dark and at 1280 px in the light."""
-    portal, found = opened(depth), crawled(depth)
+    """Every page in a real browser, in all four ways. QUICK looks at one of each kind, in turn at 360 px in the dark and at 1280 px in the light."""
+    portal, found = opened(depth), [(who, page) for who, page in crawled(depth) if page.html and page.answer.content]
+    if depth == "quick":
+        found = list({page.name: (who, page) for who, page in found}.values())
     from tests.registry.upper.portal.browsing import Browsing, started
 
     told = Seen()
@@ -104,8 +106,7 @@ def seen(depth: str) -> Seen:
             for who in portal.people:
                 browse = Browsing(browser, url)
                 page = browse(portal.people[who], width=look[0], color_scheme=look[1])
-                paths = [one.path for name, one in found if name == who and one.html and one.answer.content]
-                for path in paths[place::2] if depth == "quick" else paths:
+                for path in [one.path for name, one in (found[place::2] if depth == "quick" else found) if name == who]:
                     _look(page, path, f"{path} as {who} at {look[0]} px, {look[1]}", told)
                 told.wrong += browse.close()
     return told

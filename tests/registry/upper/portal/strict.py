@@ -21,7 +21,8 @@ SAID = {
 
 
 def policy_of(answer: Any) -> dict[str, str]:
-    return dict(part.strip().split(" ", 1) for part in answer["Content-Security-Policy"].split(";"))
+    parts = (part.strip().partition(" ") for part in answer["Content-Security-Policy"].split(";"))
+    return {name: value for name, _, value in parts}
 
 
 def loose(policy: dict[str, str]) -> list[str]:
@@ -33,8 +34,10 @@ def loose(policy: dict[str, str]) -> list[str]:
 def faults(path: str, answer: Any) -> list[str]:
     """What is wrong with an answer: its policy, its other headers, and what is written into it."""
     policy = policy_of(answer)
-    found = loose(policy) + [f"no {name}" for name in ("default-src", "script-src", "base-uri", "form-action", "frame-ancestors") if name not in policy]
+    page = answer.headers.get("Content-Type", "").startswith("text/html")
+    needed = ("default-src", *(("script-src", "base-uri", "form-action", "frame-ancestors") if page else ()))  # a file to keep may be told less
+    found = loose(policy) + [f"no {name}" for name in needed if name not in policy]
     found += [f"{name} is not {value}" for name, value in SAID.items() if answer.headers.get(name) != value]
-    if not path.startswith(STYLED) and answer.headers.get("Content-Type", "").startswith("text/html"):
+    if page and not path.startswith(STYLED):
         found += [f"written into it: {one}" for one in INLINE.findall(answer.content.decode())]
     return [f"{path}: {one}" for one in found]
