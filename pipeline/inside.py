@@ -38,11 +38,12 @@ def open_keys(paths: Mapping[str, str]) -> tuple[CodeKey, PseudonymKey]:
 def look(item: dict[str, Any]) -> dict[str, Any]:
     """One file: its SHA-256 and either a refusal ("code") or what it is ("kind" dicom, nifti or companion) and, by code, whose.
 
-    item: {"path", "site", "keys"}. Of a DICOM file: study, instance, participant, day, session (the shifted study date, YYYYMMDD), birth, sex, placeholder,
+    item: {"path", "site", "keys", and "sha256" where it is known already}. Of a DICOM file: study, instance, participant, day, session (the shifted study
+    date, YYYYMMDD), birth, sex, placeholder,
     names (of each spelling: script, words, family, given, the initials of the given names, and whether it is a full name that vouches for a person).
     """
     path = Path(item["path"])
-    row: dict[str, Any] = {"sha256": digest(path), "code": "", "reason": "", "advice": ""}
+    row: dict[str, Any] = {"sha256": item.get("sha256") or digest(path), "code": "", "reason": "", "advice": ""}
     try:
         return row | (nifti(path) or beside(path) or dicom(path, str(item["site"]), *open_keys(item["keys"])))
     except (DeidError, Refused) as refusal:

@@ -20,7 +20,7 @@ from pipeline.workspace import Workspace
 
 __all__ = ["NoInput", "Source", "inventory"]
 
-UNPACK = Limits(memory_mb=1024, cpu_s=3600, wall_s=7200)
+UNPACK = Limits(memory_mb=1024, cpu_s=3600, wall_s=7200, file_mb=64 * 1024)  # of a zip, one series may be 28 GB
 HEAD = 262
 
 

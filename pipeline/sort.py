@@ -33,6 +33,7 @@ from pipeline.workspace import Workspace
 __all__ = ["Sorted", "Study", "run_sort", "sort"]
 
 NOBODY = "A visit handed in as NIfTI does not say whose it is."
+LARGE = 1 << 30
 LOOK = Limits(memory_mb=1536, cpu_s=60, wall_s=120, file_mb=64)
 
 
@@ -75,9 +76,10 @@ def sort(order: Order, workspace: Workspace) -> Sorted:
     sources = inventory(order.input, workspace)
     rows = {one.n: FileRow(one.n, one.sha256, one.bytes, one.verdict) for one in sources}
     open_ones = [one for one in sources if one.path is not None]
-    items = [{"path": str(one.path), "site": order.site, "keys": dict(order.keys)} for one in open_ones]
+    known = [hashed(one) for one in open_ones]
+    items = [{"path": str(one.path), "site": order.site, "keys": dict(order.keys), "sha256": sha256} for one, sha256 in zip(open_ones, known, strict=True)]
     answers = workspace.each("sort", "pipeline.inside:look", items, LOOK)
-    looks = {one.n: seen(one, answer, rows[one.n]) for one, answer in zip(open_ones, answers, strict=True)}
+    looks = {one.n: seen(one, answer, rows[one.n], sha256) for one, answer, sha256 in zip(open_ones, answers, known, strict=True)}
     dicom = {n: look for n, look in looks.items() if look.get("kind") == "dicom"}
     refuse_doubles(dicom, {one.n: one for one in sources}, rows, workspace)
     studies = group({n: look for n, look in dicom.items() if rows[n].verdict.verdict == "kept"})
@@ -93,11 +95,16 @@ def sort(order: Order, workspace: Workspace) -> Sorted:
     return Sorted(sources, rows, studies + handed)
 
 
-def seen(one: Source, answer: Answer, row: FileRow) -> dict[str, Any]:
+def hashed(one: Source) -> str:
+    """The SHA-256 of a file so large that a child's seconds might not suffice to hash it: to hash is not to parse, so no limit need hold. Else empty."""
+    return digest(one.path) if one.path is not None and one.bytes > LARGE else ""
+
+
+def seen(one: Source, answer: Answer, row: FileRow, sha256: str = "") -> dict[str, Any]:
     """What a child saw in one file; its row gets hash and verdict. A file that ended its child is hashed here."""
     if answer.death:
         assert one.path is not None
-        row.sha256, row.where = digest(one.path), " ".join(filter(None, (answer.death.error, answer.death.where)))
+        row.sha256, row.where = sha256 or digest(one.path), " ".join(filter(None, (answer.death.error, answer.death.where)))
         row.verdict = verdict(answer.death.code, answer.death.reason, answer.death.advice)
         return {}
     look: dict[str, Any] = answer.value

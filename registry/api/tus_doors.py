@@ -166,7 +166,7 @@ class PieceDoor(TusDoor):
 def standing(piece: Piece) -> dict[str, str]:
     """The headers that say how a piece stands."""
     offset, until = there(piece), ends(piece)
-    told = {"Upload-Offset": str(offset), "Upload-Length": str(piece.length), "Myelin-State": piece.state}
+    told = {"Upload-Offset": str(offset), "Upload-Length": str(piece.length), "Myelin-State": str(piece.state)}
     return told | ({"Upload-Expires": until.strftime("%a, %d %b %Y %H:%M:%S GMT")} if until else {})
 
 

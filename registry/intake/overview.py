@@ -86,8 +86,11 @@ RECEIPT = ("number", "n", "bytes", "sha256", "verdict", "code", "reason", "advic
 
 
 def receipt(asker: User | None, upload: Upload) -> Iterator[dict[str, Any]]:
-    """Every file of an upload once, with what became of it, one at a time: of a hundred thousand none is held for long."""
-    return queries.files(asker).filter(upload=upload).order_by("n", "number").values(*RECEIPT).iterator(2000)
+    """Every file of an upload once, with what became of it, one at a time: of a hundred thousand none is held for long. Then what never became files."""
+    yield from queries.files(asker).filter(upload=upload).order_by("n", "number").values(*RECEIPT).iterator(2000)
+    for piece in queries.pieces(asker).filter(upload=upload).exclude(state="done").order_by("number"):
+        told = {"number": piece.number, "count": piece.count, "bytes": piece.length, "code": piece.code, "reason": piece.reason, "advice": piece.advice}
+        yield {**dict.fromkeys(RECEIPT, ""), "n": None, "verdict": "missing", **told}
 
 
 def images_of(asker: User | None, studies: Iterable[Study]) -> dict[Any, list[Image]]:

@@ -298,3 +298,24 @@ def test_the_same_upload_gives_the_same_numbers_and_the_same_outcome(tmp_path: P
         with Pool(jobs) as pool:
             texts.append(json.dumps(run_sort(order, Workspace(tmp_path / f"work{jobs}", pool)).as_json()))
     assert texts[0] == texts[1]
+
+
+def test_a_file_too_large_for_a_child_to_hash_is_hashed_all_the_same(tmp_path: Path, sorting: Sorting, monkeypatch: pytest.MonkeyPatch, key: Path) -> None:
+    """28 GB take longer to hash than a child may compute: the carrier hashes it, and the child is told."""
+    scan(tmp_path / "in" / "a.dcm")
+    (tmp_path / "in" / "junk").write_bytes(b"no scan at all" * 99)
+    (tmp_path / "in" / "dies").write_bytes(b"DICM" * 40)
+    before = {row.n: (row.sha256, row.verdict.code) for row in sorting().rows.values()}
+    seen: list[Path] = []
+
+    def once(path: Path) -> str:
+        seen.append(path)
+        return real(path)
+
+    from pipeline import sort as room
+
+    real = room.digest
+    monkeypatch.setattr(room, "LARGE", 0)
+    monkeypatch.setattr(room, "digest", once)
+    assert {row.n: (row.sha256, row.verdict.code) for row in sorting().rows.values()} == before
+    assert sorted(path.name for path in seen) == ["a.dcm", "dies", "junk"]

@@ -10,6 +10,8 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
 
 from registry.accounts import stepup
 from registry.accounts.models import User
@@ -26,6 +28,7 @@ class Handing(Page):
 
     template = ""
     refused: Refusal | None = None
+    shown_of: Any = None  # the dataset that the page is about
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         try:
@@ -43,7 +46,14 @@ class Handing(Page):
         if self.refused is not None:
             status = 409 if isinstance(self.refused, Conflict) else 422
             told |= {"refused": self.refused, "errors": getattr(self.refused, "errors", [])[:MOST_TOLD]}
-        return render(self.request, self.template, told, status=status)
+        answer = render(self.request, self.template, told, status=status)
+        answer.about = [self.shown_of] if self.shown_of else []  # type: ignore[attr-defined]  # `registry.api.about`: whose log says that somebody looked
+        return answer
+
+    def about(self, dataset: Any, *above: tuple[str, Any]) -> dict[str, Any]:
+        """Notes which dataset a page is about, and gives the path to it: from the overview down."""
+        self.shown_of = dataset.pk
+        return {"crumbs": [(reverse("portal:handing"), _("Hand in")), *above]}
 
     def attempt(self, act: Callable[[], Any]) -> Any:
         """What the act gives, or None where it is refused; then `refused` says why."""

@@ -8,6 +8,7 @@ from uuid import UUID
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
@@ -41,7 +42,8 @@ class OneUpload(Handing):
         images = overview.images_of(self.asker, page.object_list)
         told = [{"study": one, "images": images.get(one.pk, [])} for one in page.object_list]
         totals = queries.totals(upload)
-        more = {"files": standing(upload, totals), "totals": totals, "verdicts": overview.verdicts(self.asker, upload), "chosen": set(chosen)}
+        more: dict[str, Any] = self.about(upload.dataset)
+        more |= {"files": standing(upload, totals), "totals": totals, "verdicts": overview.verdicts(self.asker, upload), "chosen": set(chosen)}
         first = list(waiting.order_by("code", "created_at", "id")[:STUDIES])
         mine = any(one.dataset.pk == upload.dataset_id and one.site.pk == upload.site_id for one in overview.places(self.asker))
         return self.show(status, upload=upload, waiting=first, waiting_count=waiting.count(), going=told, page=page, form=form, mine=mine, **more)
@@ -70,6 +72,11 @@ class MergePage(OneUpload):
             return self.shown(upload, form, chosen)
         words = ngettext("%(n)d study was bound to one visit.", "%(n)d studies were bound to one visit.", len(studies)) % {"n": len(studies)}
         return self.done(words, "portal:handed_in", pk=pk)
+
+
+def step_to(upload: Upload) -> tuple[str, Any]:
+    """The upload's place in a path."""
+    return reverse("portal:handed_in", kwargs={"pk": upload.pk}), _("Upload")
 
 
 def visit_of(page: Handing, upload: Upload, form: Whose) -> Visit:
@@ -107,6 +114,7 @@ class OneStudy(Handing):
             "bindable": study.state == Study.State.WAITING and study.code not in UNBINDABLE,
             "form": Whose(use_required_attribute=study.state == Study.State.WAITING),
             "why": Why(),
+            **self.about(study.upload.dataset, step_to(study.upload)),
         }
         return self.show(status, **told | forms)
 
@@ -190,16 +198,20 @@ class CorrectPage(Handing):
     gives = True
 
     def get(self, request: HttpRequest, pk: UUID) -> HttpResponse:
-        return self.show(image=self.image(pk), form=Contrast())
+        return self._shown(self.image(pk), Contrast())
 
     def post(self, request: HttpRequest, pk: UUID) -> HttpResponse:
         image, form = self.image(pk), Contrast(request.POST)
         if not form.is_valid():
-            return self.show(400, image=image, form=form)
+            return self._shown(image, form, 400)
         if self.attempt(lambda: actions.correct(self.asker, image, form.said())) is None:
-            return self.show(image=image, form=form)
+            return self._shown(image, form)
         words = _("Noted for this protocol of your site. Where the originals are still kept, its study is converted again.")
         return self.done(words, "portal:study", pk=image.study_id)
+
+    def _shown(self, image: Image, form: Contrast, status: int = 200) -> HttpResponse:
+        study = reverse("portal:study", kwargs={"pk": image.study_id}), _("Study")
+        return self.show(status, image=image, form=form, **self.about(image.visit.participant.dataset, study))
 
     def image(self, pk: UUID) -> Image:
         return found(imaging.images(self.asker), pk=pk)

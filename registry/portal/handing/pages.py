@@ -63,11 +63,12 @@ class SendPage(Handing):
             if place is None:
                 return redirect("portal:handing")
             begun = queries.uploads(self.asker).filter(dataset=place.dataset, site=place.site, state=Upload.State.RECEIVING)
-            return self.show(place=place, begun=begun.order_by("-created_at")[:5], **_addresses())
+            return self.show(place=place, begun=begun.order_by("-created_at")[:5], **_addresses(), **self.about(place.dataset))
         upload = found(queries.uploads(self.asker), pk=pk)
         if upload.state != Upload.State.RECEIVING:
             return redirect("portal:handed_in", pk=pk)
-        return self.show(place=self.place(f"{upload.dataset.slug}/{upload.site.code}"), upload=upload, **_addresses())
+        place = self.place(f"{upload.dataset.slug}/{upload.site.code}")
+        return self.show(place=place, upload=upload, **_addresses(), **self.about(place.dataset))
 
 
 def _addresses() -> dict[str, str]:
@@ -94,7 +95,9 @@ class ReceiptPage(Handing):
     def get(self, request: HttpRequest, pk: UUID) -> StreamingHttpResponse:
         upload = found(queries.uploads(self.asker), pk=pk)
         lines = (f"{json.dumps(row)}\n" for row in overview.receipt(self.asker, upload))
-        return StreamingHttpResponse(lines, content_type="application/x-ndjson")
+        answer = StreamingHttpResponse(lines, content_type="application/x-ndjson")
+        answer.about = [upload.dataset_id]  # type: ignore[attr-defined]
+        return answer
 
 
 def standing(upload: Upload, totals: dict[str, Any]) -> dict[str, int]:

@@ -9,6 +9,7 @@ from uuid import UUID
 from django import forms
 from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse
+from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
@@ -48,7 +49,7 @@ class PeoplePage(Handing):
 
     def shown(self, place: overview.Place, form: Person, status: int = 200) -> HttpResponse:
         page = Paginator(overview.people(self.asker, place), AT_ONCE).get_page(self.request.GET.get("page"))
-        return self.show(status, place=place, form=form, page=page, people=page.object_list)
+        return self.show(status, place=place, form=form, page=page, people=page.object_list, **self.about(place.dataset))
 
 
 class FindPage(Handing):
@@ -94,7 +95,13 @@ class PastePage(Handing):
 
     def _shown(self, place: overview.Place, kind: str, form: Pasted, status: int = 200, told: pasted.Reading | None = None) -> HttpResponse:
         columns = [(name, needed) for name, needed in pasted.COLUMNS[kind].items()]
-        return self.show(status, place=place, kind=kind, title=TITLES[kind], form=form, told=told, columns=columns)
+        more = self.about(place.dataset, _people(place.dataset, place.site))
+        return self.show(status, place=place, kind=kind, title=TITLES[kind], form=form, told=told, columns=columns, **more)
+
+
+def _people(dataset: Any, site: Any) -> tuple[str, Any]:
+    """The list's place in a path."""
+    return reverse("portal:people", kwargs={"slug": dataset.slug, "site": site.code}), _("Participants")
 
 
 def _take(page: Handing, place: overview.Place, kind: str, rows: list[Any]) -> list[Any]:
@@ -123,7 +130,8 @@ class OnePerson(Handing):
     def shown(self, one: Participant, status: int = 200, **filled: Any) -> HttpResponse:
         left = departures.removals(self.asker, Removal.Kind.WITHDRAWAL).filter(participant=one).first()
         told: dict[str, Any] = {"person": one, "left": left, "visit": NewVisit(prefix="visit"), "agreed": NewConsent(self.forms_of(one), prefix="consent")}
-        return self.show(status, **overview.standing_of(self.asker, one), **{**told, **filled})
+        path = self.about(one.dataset, _people(one.dataset, one.site))
+        return self.show(status, **overview.standing_of(self.asker, one), **path, **{**told, **filled})
 
 
 class PersonPage(OnePerson):
@@ -200,15 +208,31 @@ class WithdrawPage(OnePerson):
     step_up = True
 
     def get(self, request: HttpRequest, pk: UUID) -> HttpResponse:
-        return self.show(person=self.person(pk), form=Withdraw())
+        return self._asked(self.person(pk), Withdraw())
+
+    def _asked(self, one: Participant, form: Withdraw, status: int = 200) -> HttpResponse:
+        own = reverse("portal:person", kwargs={"pk": one.pk}), f"sub-{one.label}"
+        return self.show(status, person=one, form=form, **self.about(one.dataset, _people(one.dataset, one.site), own))
 
     def post(self, request: HttpRequest, pk: UUID) -> HttpResponse:
         one, form = self.person(pk), Withdraw(request.POST)
         if form.is_valid() and form.cleaned_data["label"].strip().removeprefix("sub-") != one.label:
             form.add_error("label", _("This is not the participant's label."))
         if not form.is_valid():
-            return self.show(400, person=one, form=form)
+            return self._asked(one, form, 400)
         if self.attempt(lambda: releases.withdraw(self.asker, one, form.cleaned_data["only_here"])) is None:
-            return self.show(person=one, form=form)
+            return self._asked(one, form)
         words = _("Consent has ended, and nobody is given anything of this participant any more. The rest is carried through now; the certificate follows.")
         return self.done(words, "portal:person", pk=pk)
+
+
+class RemovalPage(Handing):
+    """How far a departure or a recall is, step by step, and its certificate: what the mail to the site leads to."""
+
+    template = "portal/handing/removal.html"
+    gives = True
+    kind = "withdrawal"
+
+    def get(self, request: HttpRequest, pk: UUID) -> HttpResponse:
+        removal = found(departures.removals(self.asker, self.kind), pk=pk)
+        return self.show(removal=removal, **self.about(removal.participant.dataset))

@@ -31,7 +31,7 @@ class Tables(Handing):
     def shown(self, place: overview.Place, status: int = 200, **told: Any) -> HttpResponse:
         mappings = self.mappings(place)
         plain = {"mapping": NewMapping(initial={"spec": json.dumps(EXAMPLE, indent=2)}), "form": Table([one.name for one in mappings])}
-        return self.show(status, place=place, mappings=mappings, **{**plain, **told})
+        return self.show(status, place=place, mappings=mappings, **self.about(place.dataset), **{**plain, **told})
 
     def mappings(self, place: overview.Place) -> list[Mapping]:
         """The last number of each name."""

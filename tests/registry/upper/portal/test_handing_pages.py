@@ -82,14 +82,14 @@ def test_the_overview_tells_what_waits_and_begins_an_upload(house: Any, handed: 
 
 def test_an_upload_that_is_not_whole_can_be_continued_or_given_up(house: Any, handed: Any, others: list[Any]) -> None:
     upload, client = handed(("A-1", DAY), sort=False), client_of(house.contributor)
-    assert "Choose the same folder again" in page(client, f"/hand-in/uploads/{upload.pk}/send")
-    assert f"/hand-in/uploads/{upload.pk}/send" in page(client, f"/hand-in/new?where={house.dataset.slug}/{house.site.code}")
+    assert "Choose the same folder again" in page(client, f"/uploads/{upload.pk}/send")
+    assert f"/uploads/{upload.pk}/send" in page(client, f"/hand-in/new?where={house.dataset.slug}/{house.site.code}")
     for who in others:
-        assert client_of(who).post(f"/hand-in/uploads/{upload.pk}/drop").status_code == 404
-    assert client_of(house.steward).post(f"/hand-in/uploads/{upload.pk}/drop").status_code == 403
-    assert "given up" in send(client, f"/hand-in/uploads/{upload.pk}/drop")
+        assert client_of(who).post(f"/uploads/{upload.pk}/drop").status_code == 404
+    assert client_of(house.steward).post(f"/uploads/{upload.pk}/drop").status_code == 403
+    assert "given up" in send(client, f"/uploads/{upload.pk}/drop")
     assert Upload.objects.get(pk=upload.pk).code == "dropped_by_sender"
-    assert client.get(f"/hand-in/uploads/{upload.pk}/send").status_code == 302
+    assert client.get(f"/uploads/{upload.pk}/send").status_code == 302
 
 
 def test_what_waits_is_bound_by_label_or_by_the_sites_own_identifier(house: Any, handed: Any, others: list[Any]) -> None:
@@ -97,20 +97,20 @@ def test_what_waits_is_bound_by_label_or_by_the_sites_own_identifier(house: Any,
     person = house.person(patient_id="A-77")
     house.visit(person)
     client = client_of(house.contributor)
-    text = page(client, f"/hand-in/uploads/{upload.pk}")
+    text = page(client, f"/uploads/{upload.pk}")
     assert "3 studies wait for you" in text and "Waits because" in text
     one, other = upload.studies.filter(code="no_identity")
-    assert "no visit of this label" in send(client, f"/hand-in/studies/{one.pk}/bind", 422, who="A-77", issuer="", visit="m99")
-    assert "Nobody with this label" in send(client, f"/hand-in/studies/{one.pk}/bind", 422, who="A-78", issuer="", visit="m00")
+    assert "no visit of this label" in send(client, f"/studies/{one.pk}/bind", 422, who="A-77", issuer="", visit="m99")
+    assert "Nobody with this label" in send(client, f"/studies/{one.pk}/bind", 422, who="A-78", issuer="", visit="m00")
     for who, status in ((others[0], 404), (others[1], 404), (house.steward, 403)):
-        assert client_of(who).post(f"/hand-in/studies/{one.pk}/bind", {"who": "A-77", "visit": "m00"}).status_code == status
-    assert "The study was bound" in send(client, f"/hand-in/studies/{one.pk}/bind", who="A-77", issuer="", visit="m00")
-    assert f"sub-{person.label}" in send(client, f"/hand-in/studies/{other.pk}/bind", who=f"sub-{person.label}", issuer="", visit="m00")
+        assert client_of(who).post(f"/studies/{one.pk}/bind", {"who": "A-77", "visit": "m00"}).status_code == status
+    assert "The study was bound" in send(client, f"/studies/{one.pk}/bind", who="A-77", issuer="", visit="m00")
+    assert f"sub-{person.label}" in send(client, f"/studies/{other.pk}/bind", who=f"sub-{person.label}", issuer="", visit="m00")
     assert set(upload.studies.filter(code="").values_list("state", "participant")) == {("ready", person.pk)}
     two = upload.studies.get(code="two_patients")
-    assert "It cannot be bound" in page(client, f"/hand-in/studies/{two.pk}")
-    assert "holds scans of two patients" in send(client, f"/hand-in/studies/{two.pk}/bind", 409, who="A-77", issuer="", visit="m00")
-    assert "Not taken" in send(client, f"/hand-in/studies/{two.pk}/refuse", reason="Handed in apart.")
+    assert "It cannot be bound" in page(client, f"/studies/{two.pk}")
+    assert "holds scans of two patients" in send(client, f"/studies/{two.pk}/bind", 409, who="A-77", issuer="", visit="m00")
+    assert "Not taken" in send(client, f"/studies/{two.pk}/refuse", reason="Handed in apart.")
     assert not Line.objects.filter(detail__icontains="A-77").exists()
 
 
@@ -121,9 +121,9 @@ def test_studies_are_merged_and_a_nifti_one_is_split_in_the_page(house: Any, han
     client = client_of(house.contributor)
     ids = [str(study.pk) for study in upload.studies.all()]
     whose = {"who": person.label, "issuer": "", "visit": "m00"}
-    assert "at least two" in send(client, f"/hand-in/uploads/{upload.pk}/merge", 422, study=ids[:1], **whose)
-    assert client_of(others[0]).post(f"/hand-in/uploads/{upload.pk}/merge", {"study": ids, **whose}).status_code == 404
-    assert "2 studies were bound" in send(client, f"/hand-in/uploads/{upload.pk}/merge", study=ids, **whose)
+    assert "at least two" in send(client, f"/uploads/{upload.pk}/merge", 422, study=ids[:1], **whose)
+    assert client_of(others[0]).post(f"/uploads/{upload.pk}/merge", {"study": ids, **whose}).status_code == 404
+    assert "2 studies were bound" in send(client, f"/uploads/{upload.pk}/merge", study=ids, **whose)
     assert list(upload.studies.values_list("state", flat=True)) == ["ready", "ready"]
     loose = actions.begin_upload(house.contributor, house.dataset, house.site)
     for n in (1, 2):
@@ -132,11 +132,11 @@ def test_studies_are_merged_and_a_nifti_one_is_split_in_the_page(house: Any, han
     loose = actions.complete_upload(house.contributor, loose, 2, sum(loose.files.values_list("bytes", flat=True)))
     carried.really("sort")
     study = loose.studies.get()
-    assert "Split the chosen files off" in page(client, f"/hand-in/studies/{study.pk}")
+    assert "Split the chosen files off" in page(client, f"/studies/{study.pk}")
     chosen = [str(study.files.get(number=2).pk)]
-    assert client_of(others[0]).post(f"/hand-in/studies/{study.pk}/split", {"file": chosen}).status_code == 404
-    assert "but not all" in send(client, f"/hand-in/studies/{study.pk}/split", 422, file=[])
-    assert "Both parts wait" in send(client, f"/hand-in/studies/{study.pk}/split", file=chosen)
+    assert client_of(others[0]).post(f"/studies/{study.pk}/split", {"file": chosen}).status_code == 404
+    assert "but not all" in send(client, f"/studies/{study.pk}/split", 422, file=[])
+    assert "Both parts wait" in send(client, f"/studies/{study.pk}/split", file=chosen)
     assert sorted(one.files.count() for one in loose.studies.all()) == [1, 1]
 
 
@@ -154,13 +154,13 @@ def test_a_recorded_study_is_moved_and_a_contrast_corrected(house: Any, handed: 
     carried.studies(make)
     image, client = Image.objects.get(), client_of(house.contributor)
     study = upload.studies.get()
-    assert "T1w" in page(client, f"/hand-in/uploads/{upload.pk}") and "waits for the steward" in page(client, f"/hand-in/studies/{study.pk}")
-    assert client_of(house.steward).post(f"/hand-in/images/{image.pk}/contrast", {"is_a": "T2w"}).status_code == 403
-    assert "Noted for this protocol" in send(client, f"/hand-in/images/{image.pk}/contrast", is_a="T2w")
+    assert "T1w" in page(client, f"/uploads/{upload.pk}") and "waits for the steward" in page(client, f"/studies/{study.pk}")
+    assert client_of(house.steward).post(f"/images/{image.pk}/contrast", {"is_a": "T2w"}).status_code == 403
+    assert "Noted for this protocol" in send(client, f"/images/{image.pk}/contrast", is_a="T2w")
     image.refresh_from_db()
     assert image.state == "refused" and house.dataset.corrections.get().correction["suffix"] == "T2w"
     carried.studies(make)
-    assert "needs its reason" not in send(client, f"/hand-in/studies/{study.pk}/move", who="A-2", issuer="", visit="m00", reason="Mixed up.")
+    assert "needs its reason" not in send(client, f"/studies/{study.pk}/move", who="A-2", issuer="", visit="m00", reason="Mixed up.")
     study.refresh_from_db()
     assert (study.state, study.participant) == ("ready", right)
 
@@ -168,13 +168,13 @@ def test_a_recorded_study_is_moved_and_a_contrast_corrected(house: Any, handed: 
 def test_the_receipt_has_every_file_once_and_no_name(house: Any, handed: Any, others: list[Any]) -> None:
     upload = handed(("A-1", DAY), "no_identity", "junk")
     before = Line.objects.count()
-    answer = client_of(house.contributor).get(f"/hand-in/uploads/{upload.pk}/receipt")
+    answer = client_of(house.contributor).get(f"/uploads/{upload.pk}/receipt")
     rows = [json.loads(line) for line in b"".join(answer.streaming_content).splitlines()]  # type: ignore[attr-defined]
     assert sorted(row["number"] for row in rows) == [1, 2, 3] and {row["verdict"] for row in rows} == {"waiting", "refused"}
     assert all(len(row["sha256"]) == 64 and row["reason"] for row in rows)
     assert Line.objects.count() == before + 1
     for who in others:
-        assert client_of(who).get(f"/hand-in/uploads/{upload.pk}/receipt").status_code == 404
+        assert client_of(who).get(f"/uploads/{upload.pk}/receipt").status_code == 404
 
 
 def test_people_visits_and_consents_one_by_one(house: Any, handed: Any, others: list[Any]) -> None:
@@ -188,7 +188,7 @@ def test_people_visits_and_consents_one_by_one(house: Any, handed: Any, others: 
     assert "names nobody" in send(client, there, 422, **{**fields, "patient_id": "UNKNOWN"})
     assert "Registered" in send(client, there, **fields)
     person = Participant.objects.get()
-    own = f"/hand-in/people/{person.pk}"
+    own = f"/participants/{person.pk}"
     assert "None that holds" in page(client, own)
     assert "small letters and digits" in send(client, f"{own}/visits", 422, **{"visit-label": "M 0", "visit-date": "2021-03-04", "visit-purpose": ""})
     assert "m00" in send(client, f"{own}/visits", **{"visit-label": "m00", "visit-date": "2021-03-04", "visit-purpose": ""})
@@ -258,7 +258,7 @@ def test_a_clinical_table_is_tried_then_taken(house: Any, others: list[Any]) -> 
 def test_a_participant_leaves_by_the_page_and_their_report_is_had_before(house: Any, others: list[Any]) -> None:
     person = house.person(patient_id="A-9")
     house.image(person)
-    client, own = client_of(house.contributor), f"/hand-in/people/{person.pk}"
+    client, own = client_of(house.contributor), f"/participants/{person.pk}"
     assert "A-9" in page(client, f"{own}/report") and Line.objects.filter(act="participant.report").count() == 1
     for who in (*others, house.steward):
         for path in ("", "/report", "/withdraw"):
@@ -269,6 +269,8 @@ def test_a_participant_leaves_by_the_page_and_their_report_is_had_before(house: 
     assert person.state == "active"
     text = send(client, f"{own}/withdraw", label=person.label, only_here="")
     assert "Consent has ended" in text and "Has left" in text
+    removal = f"/withdrawals/{person.removals.get().pk}"
+    assert "the certificate comes" in page(client, removal) and client_of(others[1]).get(removal).status_code == 404
     person.refresh_from_db()
     assert person.state == "withdrawn"
 
@@ -277,9 +279,10 @@ def test_looking_at_somebody_leaves_one_line_and_the_overview_none(house: Any, h
     person, upload, client = house.person(), handed("no_identity"), client_of(house.contributor)
     place = f"/hand-in/{house.dataset.slug}/{house.site.code}"
     for path, lines in (
-        ("/hand-in", 0), (f"{place}/people", 1), (f"{place}/paste/people", 0), (f"{place}/tables", 1), (f"/hand-in/people/{person.pk}", 1),
-        (f"/hand-in/people/{person.pk}/withdraw", 0), (f"/hand-in/uploads/{upload.pk}", 1), (f"/hand-in/studies/{upload.studies.get().pk}", 1),
+        ("/hand-in", 0), (f"{place}/people", 1), (f"{place}/paste/people", 0), (f"{place}/tables", 1), (f"/participants/{person.pk}", 1),
+        (f"/participants/{person.pk}/withdraw", 0), (f"/uploads/{upload.pk}", 1), (f"/studies/{upload.studies.get().pk}", 1),
     ):  # fmt: skip
         before = Line.objects.count()
         page(client, path)
         assert Line.objects.count() == before + lines, path
+        assert not lines or Line.objects.latest("seq").dataset == str(house.dataset.pk), path

@@ -21,7 +21,7 @@ function draw() {
 const heard = {
   planned(told) {
     paths = told.paths;
-    const numbered = rows.filter((row) => row.number).map((row) => [row.number, row.bytes, row.sha256]);
+    const numbered = rows.filter((row) => row.number && row.verdict !== "missing").map((row) => [row.number, row.bytes, row.sha256]);
     worker.postMessage({ act: "same", rows: numbered, few: FEW });
   },
   same({ fits }) {

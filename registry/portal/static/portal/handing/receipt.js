@@ -47,7 +47,8 @@ export function table(rows, paths, into) {
   const sorted = [...rows].sort((a, b) => order.indexOf(a.verdict) - order.indexOf(b.verdict)).slice(0, SHOWN);
   into.replaceChildren(...sorted.map((row) => {
     const line = element("tr");
-    const name = row.number ? paths[row.number - 1] || say("file", { number: row.number }) : say("member");
+    const first = row.number ? paths[row.number - 1] || say("file", { number: row.number }) : say("member");
+    const name = row.count > 1 ? say("more", { name: first, files: count(row.count - 1) }) : first;
     line.append(element("th", name, { scope: "row" }), element("td", bytes(row.bytes)), element("td", say(`verdict-${row.verdict}`)));
     line.append(element("td", [row.reason, row.advice].filter(Boolean).join(" ")));
     return line;

@@ -106,7 +106,7 @@ async function readTable(input) {
 
 // --- sending ----------------------------------------------------------------------------------------------------------------------------------
 
-function start() {
+function start({ currentTarget }) {
   Object.assign(state, { going: true, begun: Date.now(), samples: [], failed: [] });
   for (const id of ["problem", "failures", "again", "start"]) show(id, false);
   for (const id of ["folder", "files"]) $(id).disabled = true;
@@ -115,7 +115,8 @@ function start() {
   announce(say("sending"));
   const { dataset, site, api } = root.dataset;
   const csrf = document.querySelector("meta[name=csrf-token]").content;
-  worker.postMessage({ act: "send", upload: state.upload, root: api, csrf, said: [...state.said], begin: { dataset, site } });
+  worker.postMessage({ act: "send", upload: state.upload, root: api, csrf, said: [...state.said], begin: { dataset, site }, sure: currentTarget.dataset.sure === "yes" });
+  delete currentTarget.dataset.sure;
 }
 
 // The rate of the last ten seconds, of what really went over the line.
@@ -141,6 +142,13 @@ const heard = {
   begun({ upload }) {
     state.upload = upload;
     history.replaceState(null, "", root.dataset.continue.replace("00000000-0000-0000-0000-000000000000", upload));
+  },
+  differs({ count: apart, all }) {
+    ended();
+    problem(say("differs", { pieces: count(apart), all: count(all) }));
+    show("start");
+    $("start").dataset.sure = "yes";
+    $("start").focus();
   },
   retry({ reason }) { $("trying").textContent = say("retry", { reason }); show("trying"); },
   failed(told) {

@@ -44,6 +44,15 @@ class Reading {
   digest() { return bytesToHex(this.hash.clone().digest()); }
 }
 
+// How many pieces that are there are none of these: by what can be told without reading a file.
+export function unlike(pieces, there) {
+  const ours = new Map(pieces.map((one) => [one.number, `${one.kind} ${one.entries.length} ${sizeOf(one)}`]));
+  const living = [...there.values()].filter((one) => one.state === "done" || one.state === "open");
+  return { count: living.filter((one) => ours.get(one.number) !== `${one.kind} ${one.count} ${one.length}`).length, all: living.length };
+}
+
+const sizeOf = (piece) => (piece.kind === "bundle" ? tarLength(piece.entries) : piece.bytes);
+
 export class Sender {
   // told(message): what happens, for the page. pieces: of `order.js`.
   constructor(wire, upload, pieces, told) {
@@ -82,6 +91,7 @@ export class Sender {
 
   async round(pieces, again) {
     const there = await this.patiently(() => this.wire.there(this.upload));
+    if (!again) await this.without(there);
     const queue = pieces[Symbol.iterator](), failed = [];
     if (again) for (const one of pieces) this.credit(one, 0);
     const work = async () => {
@@ -103,6 +113,16 @@ export class Sender {
       throw why;
     }
     return failed;
+  }
+
+  // What is there and no longer in the folder goes: an upload is one folder, as it is now.
+  async without(there) {
+    const ours = new Set(this.pieces.map((one) => one.number));
+    for (const one of there.values()) {
+      if (!ours.has(one.number) && one.state !== "ended") {
+        await this.patiently(() => this.wire.ask("DELETE", `uploads/${this.upload}/tus/${one.id}`).catch((error) => { if (error.code !== "piece_ended") throw error; }));
+      }
+    }
   }
 
   // One piece until it is whole, through broken lines and restarts of the server.

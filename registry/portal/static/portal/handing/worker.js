@@ -1,7 +1,7 @@
 // The worker: orders, bundles, hashes and sends, so that the page stays answerable. It knows names only as keys of its own order, and sends none.
 
 import { numbered, pieces } from "./order.js";
-import { Sender } from "./sender.js";
+import { Sender, unlike } from "./sender.js";
 import { Wire, Trouble, hex } from "./wire.js";
 
 const EVERY = 300; // ms between two tellings of progress
@@ -29,11 +29,18 @@ const acts = {
     self.postMessage({ kind: "planned", paths: entries.map((one) => one.path), sizes: entries.map((one) => one.size) });
   },
 
-  async send({ upload, root, csrf, said, begin }) {
+  async send({ upload, root, csrf, said, begin, sure }) {
     order = pieces(entries, new Map(said));
     const wire = new Wire(root, csrf);
     const sum = order.reduce((all, one) => all + one.bytes, 0);
     try {
+      if (upload && !sure) {
+        const apart = unlike(order, await wire.there(upload));
+        if (apart.count) {
+          self.postMessage({ kind: "differs", ...apart });
+          return;
+        }
+      }
       if (!upload) {
         upload = (await (await wire.ask("POST", "uploads", { json: { ...begin, count: entries.length, bytes: sum } })).json()).id;
         self.postMessage({ kind: "begun", upload });
@@ -52,6 +59,7 @@ const acts = {
 
   // Whether these are the files that the receipt speaks of: all sizes, and the SHA-256 of a few. rows: [[number, bytes, sha256]].
   async same({ rows, few }) {
+    // Of an archive the members have no number of the sender's: they are not in `rows`.
     const wrong = rows.length !== entries.length || rows.some(([number, bytes]) => entries[number - 1]?.size !== bytes);
     const step = Math.max(1, Math.floor(rows.length / few));
     let fits = !wrong;

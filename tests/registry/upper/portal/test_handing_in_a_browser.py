@@ -1,0 +1,126 @@
+"""A real browser hands in a folder: complete is said when both sides have the same hashes, a closed tab loses nothing, and no name leaves the desk."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from registry.intake import quarantine
+from registry.intake.models import Piece, Upload, UploadFile
+from tests.registry.upper.portal.browsing import Browsing
+
+pytestmark = [pytest.mark.django_db(databases="__all__", transaction=True), pytest.mark.needs("chromium", "shared-data")]
+NAME = "Jensen^Anna_0101804321"
+
+
+@pytest.fixture
+def folder(mri: Path, tmp_path: Path) -> Path:
+    """A few real scans in folders whose names name somebody, and one file that is larger than a chunk."""
+    root = tmp_path / f"{NAME} export"
+    scans = sorted((mri / "dicom" / "ge_bold").rglob("*"))
+    for n, scan in enumerate([one for one in scans if one.is_file()][:12]):
+        place = root / f"{NAME} {n % 2}" / "scan ünd blick"
+        place.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(scan, place / f"{NAME}_{n:04d}.dcm")
+    (root / f"{NAME} notes.bin").write_bytes(b"".join(hashlib.sha256(bytes([n % 251, n // 251])).digest() * 64 for n in range(9 * 512)))
+    return root
+
+
+def shas(root: Path) -> dict[str, str]:
+    return {path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in root.rglob("*") if path.is_file()}
+
+
+def listen(page: Any) -> list[tuple[str, str, str]]:
+    """Every request of a page from now on: method, address, all that it said."""
+    heard: list[tuple[str, str, str]] = []
+    page.context.on("request", lambda one: heard.append((one.method, one.url, f"{one.url} {one.headers} {one.post_data_buffer!r}")))
+    return heard
+
+
+def choose(page: Any, house: Any, folder: Path, at: str = "") -> None:
+    page.goto(at or f"/hand-in/new?where={house.dataset.slug}/{house.site.code}")
+    page.set_input_files("#folder", folder)
+    page.wait_for_selector("#start:enabled")
+
+
+def until(true: Callable[[], Any], seconds: float = 20) -> Any:
+    end = time.monotonic() + seconds
+    while not (found := true()):
+        assert time.monotonic() < end, "it did not come to that"
+        time.sleep(0.05)
+    return found
+
+
+def waited(page: Any, true: Callable[[], Any], seconds: float = 20) -> Any:
+    """As `until`, while the browser's own events go on."""
+    end = time.monotonic() + seconds
+    while not (found := true()):
+        assert time.monotonic() < end, page.inner_text("main")
+        page.wait_for_timeout(50)
+    return found
+
+
+def test_a_folder_is_handed_in_and_complete_when_both_sides_agree(browse: Browsing, house: Any, carried: Any, folder: Path, axe: Any, caplog: Any) -> None:
+    page = browse(house.contributor)
+    heard = listen(page)
+    choose(page, house, folder)
+    assert axe(page) == []
+    page.click("#start")
+    upload = waited(page, lambda: Upload.objects.filter(state="received").first())
+    assert "complete" not in page.inner_text("#where").lower().replace("nothing is complete", "")
+    assert carried.really("sort") == 1
+    page.wait_for_selector("#hand-in[data-complete]")
+    assert "Complete: all 13 files" in page.inner_text("#where")
+    here = shas(folder)
+    stored = [hashlib.sha256(path.read_bytes()).hexdigest() for path in quarantine.folder(upload.pk).rglob("*") if path.is_file()]
+    assert sorted(stored) == sorted(here.values()) == sorted(UploadFile.objects.filter(upload=upload).values_list("sha256", flat=True))
+    assert {piece.kind for piece in Piece.objects.filter(upload=upload)} == {"bundle", "file"}
+    page.wait_for_selector("#receipt:visible")
+    assert axe(page) == []
+    with page.expect_download() as down:
+        page.click("#receipt-csv")
+    rows = list(csv.DictReader(io.StringIO(Path(down.value.path()).read_text("utf-8-sig"))))
+    assert {row["path"]: row["sha256"] for row in rows} == here and all(row["verdict"] for row in rows)
+    assert [line for line in heard if "patch" in line[0].lower()] and not [line for line in heard if "Jensen" in line[2] or "blick" in line[2]]
+    assert "Jensen" not in caplog.text
+
+
+def test_a_closed_tab_loses_nothing_and_the_receipt_is_joined_later(browse: Browsing, house: Any, carried: Any, folder: Path, axe: Any) -> None:
+    page = browse(house.contributor)
+    page.context.route("**/tus/*", lambda route: None if Piece.objects.filter(state="done").exists() else route.continue_())  # then the line hangs
+    choose(page, house, folder)
+    page.click("#start")
+    waited(page, lambda: Piece.objects.filter(state="done").exists() and Piece.objects.count() == 2)
+    page.close(run_before_unload=False)
+    upload = Upload.objects.get()
+    kept = set(Piece.objects.filter(state="done").values_list("number", flat=True))
+    page = browse(house.contributor)
+    heard = listen(page)
+    page.goto("/hand-in")
+    page.click("text=Choose the folder again and continue")
+    page.set_input_files("#folder", folder)
+    page.wait_for_selector("#start:enabled")
+    page.click("#start")
+    waited(page, lambda: Upload.objects.get().state == "received")
+    begun = [line for line in heard if line[0] == "POST" and line[1].endswith("/tus")]
+    assert len(begun) == 2 - len(kept) and "complete" not in page.inner_text("#where").lower().replace("nothing is complete", "")
+    assert carried.really("sort") == 1
+    page.wait_for_selector("#hand-in[data-complete]")
+    page.goto(f"/uploads/{upload.pk}")
+    assert axe(page) == []
+    page.set_input_files("#folder", folder)
+    page.wait_for_selector("#receipt:visible")
+    assert "now has your names" in page.inner_text("#join-status") and f"{NAME}_0003.dcm" in page.inner_text("#receipt-rows")
+    (folder / f"{NAME} notes.bin").write_bytes(b"something else")
+    page.reload()
+    page.set_input_files("#folder", folder)
+    waited(page, lambda: "not the folder" in page.inner_text("#join-status"))
+    assert not [line for line in heard if "Jensen" in line[2]]
