@@ -20,9 +20,9 @@ def images(asker: User | None) -> QuerySet[Image]:
     Images of the orbits are in packages of restricted views only.
     """
     seen = policy.limit(asker, "see", Image.objects.exclude(state=Image.State.WITHDRAWN), participant="visit__participant")
-    mine = policy.limit(asker, "know", Image.objects.all(), participant="visit__participant")
+    mine = policy.participants(asker, "know")  # by person, not by image: of thirty thousand images that is a third of the time
     accepted = Q(state=Image.State.ACCEPTED) & ~Q(deface_verdict=ORBIT)
-    return seen.filter(accepted | Q(pk__in=mine.values("pk"))).select_related("visit__participant__dataset").prefetch_related("files")
+    return seen.filter(accepted | Q(visit__participant__in=mine.values("pk"))).select_related("visit__participant__dataset").prefetch_related("files")
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,6 @@ class ActsPage(Shown):
     """What waits for a second person, and what was agreed before. It tells of acts, not of people who take part."""
 
     gives = False
-    step_up = True
 
     def get(self, request: HttpRequest) -> HttpResponse:
         rows = queries.dangerous_acts(self.asker)
@@ -59,7 +58,7 @@ def thing(act: DangerousAct) -> str:
 class SecondPage(Shown):
     """The second person agrees."""
 
-    step_up = True
+    step_up = ("POST",)
 
     def post(self, request: HttpRequest, pk: UUID) -> HttpResponse:
         pairs.second(self.asker, get_object_or_404(queries.dangerous_acts(self.asker), pk=pk))

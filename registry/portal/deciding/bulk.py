@@ -48,7 +48,7 @@ class Which(forms.Form):
 class BulkPage(Shown):
     """The list with its sample; a post accepts exactly the images that the page named."""
 
-    step_up = True
+    step_up = ("POST",)
 
     def get(self, request: HttpRequest) -> HttpResponse:
         form = Which(self.asker, request.GET if "dataset" in request.GET else None)

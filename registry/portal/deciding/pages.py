@@ -67,7 +67,9 @@ def to_queue(request: HttpRequest) -> HttpResponse:
 
 
 class DecideImagePage(Shown):
-    """One decision on one image."""
+    """One decision of a steward on one image."""
+
+    step_up = ("POST",)
 
     def post(self, request: HttpRequest, pk: UUID) -> HttpResponse:
         image, reason = image_or_404(self.asker, pk), request.POST.get("reason", "").strip()[:2000]
@@ -75,7 +77,6 @@ class DecideImagePage(Shown):
             "accept": (intake.accept_image, _("The image was accepted.")),
             "refuse": (intake.refuse_image, _("The image was refused; its site reads the reason.")),
             "return": (intake.return_image, _("The image went back to its site, which is told.")),
-            "answer": (intake.answer_image, _("Your answer is with the stewards.")),
         }
         act, said = acts.get(request.POST.get("act", ""), (None, None))
         if act is None:
@@ -83,6 +84,15 @@ class DecideImagePage(Shown):
         act(self.asker, image, reason)
         messages.success(request, said)
         return to_queue(request) if request.POST.get("to") == "queue" else redirect("portal:image", pk)
+
+
+class AnswerImagePage(Shown):
+    """A site answers what a steward asked about an image."""
+
+    def post(self, request: HttpRequest, pk: UUID) -> HttpResponse:
+        intake.answer_image(self.asker, image_or_404(self.asker, pk), request.POST.get("reason", "")[:2000])
+        messages.success(request, _("Your answer is with the stewards."))
+        return redirect("portal:image", pk)
 
 
 class MailPage(Shown):
@@ -101,6 +111,8 @@ class MailPage(Shown):
 
 class ReleasePage(Shown):
     """A frozen release whose validation came to nothing is validated again."""
+
+    step_up = ("POST",)
 
     def post(self, request: HttpRequest, pk: UUID) -> HttpResponse:
         releases.validate(self.asker, get_object_or_404(released.releases(self.asker), pk=pk))

@@ -42,7 +42,7 @@ MOST = 50
 class RequestPage(Shown):
     """What a decision needs, on one page. Only who decides or votes on the request is shown it."""
 
-    step_up = True
+    step_up = ("POST",)
 
     def one(self, pk: UUID) -> Request:
         found = get_object_or_404(queries.requests(self.asker), pk=pk)

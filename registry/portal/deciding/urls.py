@@ -11,6 +11,7 @@ urlpatterns: list[URLPattern] = [
     path("queue/mails/<uuid:pk>", pages.MailPage.as_view(), name="mail"),
     path("images/accept", bulk.BulkPage.as_view(), name="bulk"),
     path("images/<uuid:pk>/decide", pages.DecideImagePage.as_view(), name="decide_image"),
+    path("images/<uuid:pk>/answer", pages.AnswerImagePage.as_view(), name="answer_image"),
     path("requests/<uuid:pk>/decide", requests.RequestPage.as_view(), name="decide_request"),
     path("releases/<uuid:pk>/validate", pages.ReleasePage.as_view(), name="validate_release"),
     path("dangerous-acts", acts.ActsPage.as_view(), name="acts"),

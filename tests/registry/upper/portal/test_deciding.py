@@ -115,9 +115,10 @@ def test_an_image_is_decided_from_the_queue(house: Any, act: str, state: str) ->
 
 def test_the_site_answers_and_the_image_waits_again(house: Any) -> None:
     image = actions.return_image(house.steward, house.image(house.person(), state="proposed"), "Which visit?")
-    answer = {"act": "answer", "reason": "The baseline."}
-    assert person(house.steward).post(f"/images/{image.pk}/decide", answer).status_code == 403
-    assert person(house.contributor).post(f"/images/{image.pk}/decide", answer)["Location"] == f"/images/{image.pk}"
+    answer = {"reason": "The baseline."}
+    assert person(house.steward).post(f"/images/{image.pk}/answer", answer).status_code == 403
+    assert person(house.contributor).post(f"/images/{image.pk}/answer", {"reason": " "}).status_code == 422
+    assert person(house.contributor).post(f"/images/{image.pk}/answer", answer)["Location"] == f"/images/{image.pk}"
     assert kinds(house.steward) == ["image"]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,9 @@ def person(user: Any = None) -> Client:
     client = Client(raise_request_exception=False)
     if user is not None:
         client.force_login(user)
+        session = client.session
+        session.update({"myelin_factor": str(user.pk), "myelin_stepped_up": int(time.time())})  # as after password, code and stepping up
+        session.save()
     return client
 
 

@@ -6,12 +6,15 @@ import gzip
 import hashlib
 import io
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
 import nibabel as nib
 import numpy as np
 import pytest
+from django.conf import settings
+from django.contrib.sessions.backends.db import SessionStore
 from numpy.typing import NDArray
 from PIL import Image as Picture
 
@@ -58,6 +61,15 @@ def scan(house: Any) -> Image:
     return image
 
 
+def arrive(browse: Browsing, user: Any) -> Any:
+    """Somebody's page, as after password, code and stepping up."""
+    page = browse(user)
+    session = SessionStore(next(one["value"] for one in page.context.cookies() if one["name"] == settings.SESSION_COOKIE_NAME))
+    session.update({"myelin_factor": str(user.pk), "myelin_stepped_up": int(time.time())})
+    session.save()
+    return page
+
+
 def pixels(page: Any) -> NDArray[np.float64]:
     """What a person sees of the canvas."""
     page.wait_for_timeout(300)  # the next frame
@@ -70,7 +82,7 @@ def redness(picture: NDArray[np.float64]) -> float:
 
 def test_the_viewer_draws_the_volume_and_its_mask(browse: Browsing, house: Any, axe: Callable[[Any], list[str]]) -> None:
     image = scan(house)
-    page = browse(house.steward)
+    page = arrive(browse, house.steward)
     page.goto(f"/images/{image.pk}")
     page.wait_for_selector("#viewer[data-state]", timeout=30_000)
     assert page.get_attribute("#viewer", "data-state") == "drawn" and "drawn" in page.inner_text("#viewer-said")
@@ -97,7 +109,7 @@ def test_the_viewer_draws_the_volume_and_its_mask(browse: Browsing, house: Any, 
 
 def test_without_webgl_the_picture_and_the_words_stand_in(browse: Browsing, house: Any) -> None:
     image = scan(house)
-    page = browse(house.steward)
+    page = arrive(browse, house.steward)
     page.add_init_script("HTMLCanvasElement.prototype.getContext = () => null")
     page.goto(f"/images/{image.pk}")
     page.wait_for_function("document.getElementById('viewer-said').textContent.includes('WebGL')")
@@ -107,7 +119,7 @@ def test_without_webgl_the_picture_and_the_words_stand_in(browse: Browsing, hous
 
 def test_the_queue_is_worked_through_by_keyboard_alone(browse: Browsing, house: Any, axe: Callable[[Any], list[str]]) -> None:
     images = [house.image(house.person(), state="proposed") for _ in range(5)]
-    page = browse(house.steward)
+    page = arrive(browse, house.steward)
     page.goto("/queue")
     assert axe(page) == []
     keys = page.keyboard
