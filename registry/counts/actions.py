@@ -159,7 +159,7 @@ def _exactly(asker: Any, dataset: Dataset, site: Any, questions: list[Question])
     """Of everybody whom the asker sees by their work here."""
     rows = Participant.objects.filter(dataset=dataset, **({"site": site} if site is not None else {}))
     people = set(policy.limit(asker, "see", rows, "pk").values_list("pk", flat=True))
-    groups = {one: vocabulary.having(dataset, one) for one in {condition for question in questions for condition in question}}
+    groups = vocabulary.groups(dataset, {condition for question in questions for condition in question})
     return [len(people.intersection(*(groups[one] for one in question))) for question in questions], None, len(questions)
 
 
@@ -169,7 +169,7 @@ def _exactly(asker: Any, dataset: Dataset, site: Any, questions: list[Question])
 def _told(asker: Any, dataset: Dataset, questions: list[Question]) -> tuple[list[int | None], int | None, int]:
     edition = _current(dataset)
     left, new = _spend(asker, edition, questions) if asker is not None else (None, len(questions))
-    counting = _Counting(edition)
+    counting = _Counting(edition, questions)
     return [counting.answer(question) for question in questions], left, new
 
 
@@ -207,12 +207,15 @@ def _text(question: Question) -> str:
 class _Counting:
     """Answers questions of one edition, whose row is locked."""
 
-    def __init__(self, edition: Edition) -> None:
+    def __init__(self, edition: Edition, questions: Iterable[Question]) -> None:
         self.edition, self.least = edition, edition.dataset.min_count
         self.bit = {UUID(pk): 1 << n for n, pk in enumerate(edition.members)}
         self.weight = (len(edition.members) + len(edition.left_out)) / max(1, len(edition.members))
         self.masks: dict[Condition, int] = {}
         self.known = dict(edition.told.values_list("question", "count"))
+        new = {one for question in questions if _text(question) not in self.known for one in question}
+        for one, having in vocabulary.groups(edition.dataset, new).items():
+            self.masks[one] = sum(self.bit.get(pk, 0) for pk in having)
 
     def answer(self, question: Question) -> int | None:
         """The number told, or None. The smaller questions in it are answered first."""
@@ -234,9 +237,6 @@ class _Counting:
     def _people(self, question: Question) -> int:
         found = (1 << len(self.bit)) - 1
         for condition in question:
-            if condition not in self.masks:
-                having = vocabulary.having(self.edition.dataset, condition)
-                self.masks[condition] = sum(bit for pk, bit in self.bit.items() if pk in having)
             found &= self.masks[condition]
         return found
 

@@ -8,13 +8,13 @@ Of one dataset also `site` and `joined` (the year in which they were registered)
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 from uuid import UUID
 
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count
+from django.db.models.fields.json import KT
 from django.utils import timezone
 
 from registry import rules
@@ -97,52 +97,75 @@ def values(field: str, dataset: Dataset | None = None) -> tuple[str, ...]:
 
 def having(dataset: Dataset, condition: Condition) -> set[UUID]:
     """Ids of the dataset's people for whom the condition holds; whoever they are, and whatever may be told of them."""
-    rows: QuerySet[Any] = READ.get(condition.field, _clinical)(dataset, condition)
-    return set(rows)
+    return groups(dataset, [condition])[condition]
 
 
-def _sex(dataset: Dataset, condition: Condition) -> QuerySet[Any]:
-    return Participant.objects.filter(dataset=dataset, sex=condition.value).values_list("pk", flat=True)
+def groups(dataset: Dataset, conditions: Iterable[Condition]) -> dict[Condition, set[UUID]]:
+    """`having` of many conditions, each field read once: a picture has a condition for each of its bars."""
+    found: dict[Condition, set[UUID]] = {one: set() for one in conditions}
+    wanted: dict[str, list[str]] = {}
+    for one in found:
+        wanted.setdefault(one.field, []).append(one.value)
+    for field, values in wanted.items():
+        for pk, value in READ.get(field, _clinical)(dataset, field, values):
+            found[Condition(field, value)].add(pk)
+    return found
 
 
-def _site(dataset: Dataset, condition: Condition) -> QuerySet[Any]:
-    return Participant.objects.filter(dataset=dataset, site__code=condition.value).values_list("pk", flat=True)
+Pairs = Iterable[tuple[UUID, str]]  # a person and a value that is said of them
 
 
-def _joined(dataset: Dataset, condition: Condition) -> QuerySet[Any]:
-    return Participant.objects.filter(dataset=dataset, created_at__year=int(condition.value)).values_list("pk", flat=True)
+def _person(path: str) -> Reader:
+    """Values that stand in the participant itself."""
+
+    def read(dataset: Dataset, field: str, values: Sequence[str]) -> Pairs:
+        return Participant.objects.filter(dataset=dataset, **{f"{path}__in": values}).values_list("pk", path)
+
+    return read
 
 
-def _visits(dataset: Dataset, condition: Condition) -> QuerySet[Any]:
-    low, high = BANDS["visits"][condition.value]
-    rows = Participant.objects.filter(dataset=dataset).annotate(many=Count("visits"))
-    return rows.filter(many__gte=low, many__lt=high).values_list("pk", flat=True)
+def _joined(dataset: Dataset, field: str, values: Sequence[str]) -> Pairs:
+    rows = Participant.objects.filter(dataset=dataset, created_at__year__in=[int(value) for value in values])
+    return ((pk, str(year)) for pk, year in rows.values_list("pk", "created_at__year"))
 
 
-def _image(dataset: Dataset, condition: Condition) -> QuerySet[Any]:
-    said = {OF_IMAGES[condition.field][0]: condition.value}
-    rows = Image.objects.filter(visit__participant__dataset=dataset, state=Image.State.ACCEPTED, **said)
-    return rows.order_by().values_list("visit__participant", flat=True)
+def _visits(dataset: Dataset, field: str, values: Sequence[str]) -> Pairs:
+    rows = Participant.objects.filter(dataset=dataset).annotate(many=Count("visits")).values_list("pk", "many")
+    return ((pk, band) for pk, many in rows for band in _bands(field, values, many))
 
 
-def _purpose(dataset: Dataset, condition: Condition) -> QuerySet[Any]:
+def _image(dataset: Dataset, field: str, values: Sequence[str]) -> Pairs:
+    name = OF_IMAGES[field][0]
+    rows = Image.objects.filter(visit__participant__dataset=dataset, state=Image.State.ACCEPTED, **{f"{name}__in": values})
+    return rows.order_by().values_list("visit__participant", name).distinct()
+
+
+def _purpose(dataset: Dataset, field: str, values: Sequence[str]) -> Pairs:
     here = frozenset(dataset.sites.values_list("country", flat=True))
-    purpose = rules.Purpose(condition.value, countries=here, methods=condition.value == "METHODS", promises=frozenset(rules.ALL_PROMISES))
-    today = timezone.now().date()
-    covered = [row.pk for row, facts in consent.distinct_facts(dataset.pk) if rules.decide(facts, purpose, today).permitted]
-    return Participant.objects.filter(dataset=dataset, standing__facts__in=covered).values_list("pk", flat=True)
+    facts, today = list(consent.distinct_facts(dataset.pk)), timezone.now().date()
+    for value in values:
+        purpose = rules.Purpose(value, countries=here, methods=value == "METHODS", promises=frozenset(rules.ALL_PROMISES))
+        covered = [row.pk for row, said in facts if rules.decide(said, purpose, today).permitted]
+        for pk in Participant.objects.filter(dataset=dataset, standing__facts__in=covered).values_list("pk", flat=True):
+            yield pk, value
 
 
-def _clinical(dataset: Dataset, condition: Condition) -> QuerySet[Any]:
-    name, key = ALIAS.get(condition.field) or condition.field.split(".", 1)
-    place = f"values__{key}"
-    if condition.field in BANDS:
-        low, high = BANDS[condition.field][condition.value]
-        said = Q(**{f"{place}__gte": low, f"{place}__lt": high})
-    else:
-        said = Q(**{place: condition.value})
-    rows = ClinicalRecord.objects.filter(said, visit__participant__dataset=dataset, instrument=name)
-    return rows.order_by().values_list("visit__participant", flat=True)
+def _clinical(dataset: Dataset, field: str, values: Sequence[str]) -> Pairs:
+    name, key = ALIAS.get(field) or field.split(".", 1)
+    rows = ClinicalRecord.objects.filter(visit__participant__dataset=dataset, instrument=name).order_by()
+    if field in BANDS:
+        told = rows.values_list("visit__participant", f"values__{key}").distinct()
+        return ((pk, band) for pk, number in told if isinstance(number, int | float) for band in _bands(field, values, number))
+    wanted = set(values)
+    texts = rows.annotate(said=KT(f"values__{key}")).values_list("visit__participant", "said").distinct()  # as text: a level may be "3"
+    return ((pk, value) for pk, value in texts if value in wanted)
 
 
-READ = {"sex": _sex, "site": _site, "joined": _joined, "visits": _visits, "purpose": _purpose, **dict.fromkeys(OF_IMAGES, _image)}
+def _bands(field: str, values: Sequence[str], number: float) -> Iterator[str]:
+    return (band for band in values if BANDS[field][band][0] <= number < BANDS[field][band][1])
+
+
+Reader = Callable[[Dataset, str, Sequence[str]], Pairs]
+READ: dict[str, Reader] = {
+    "sex": _person("sex"), "site": _person("site__code"), "joined": _joined, "visits": _visits, "purpose": _purpose, **dict.fromkeys(OF_IMAGES, _image),
+}  # fmt: skip

@@ -22,7 +22,7 @@ class AskingPage(Page):
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         if (self.gives or request.method == "POST") and not (count := _hit(request)).allowed:
-            held = render(request, "portal/finding/wait.html", {"wait_s": count.wait_s}, status=429)
+            held = render(request, f"portal/finding/{'wait_part' if is_part(request) else 'wait'}.html", {"wait_s": count.wait_s}, status=429)
             held.headers["Retry-After"] = str(count.wait_s)
             return held
         try:

@@ -144,8 +144,9 @@ class Pictured(AskingPage):
             return as_csv(figure, name)
         query = self.request.GET.copy()
         query["format"] = "csv"
-        page = "figure.html" if is_part(self.request) else "figure_page.html"
-        return render(self.request, f"portal/finding/{page}", {"figure": figure, "csv": f"{self.request.path}?{query.urlencode()}", **told})
+        part = is_part(self.request)
+        page = "figure.html" if part else "figure_page.html"
+        return render(self.request, f"portal/finding/{page}", {"figure": figure, "csv": f"{self.request.path}?{query.urlencode()}", "part": part, **told})
 
 
 class FigurePage(Pictured):

@@ -460,7 +460,7 @@ def test_pages_ask_the_database_as_often_for_many_datasets_as_for_one(place: Pla
     stranger, researcher = web(), web(place.one)
     with django_assert_max_num_queries(8):
         assert stranger.get("/datasets").content.decode().count('class="card"') == 13
-    with django_assert_max_num_queries(30):
+    with django_assert_max_num_queries(36):
         researcher.get("/datasets/north/build?where=sex:F")
     actions.ask(place.one, place.dataset, ["sex:F"])
     with django_assert_max_num_queries(60):

@@ -1,8 +1,11 @@
-// What a refusal says is shown where the answer would stand: htmx leaves out answers of 400 and more unless it is told otherwise.
-document.addEventListener("htmx:beforeSwap", (event) => {
-  const { status } = event.detail.xhr;
-  if (status >= 400 && status < 500 && status !== 401) {
-    event.detail.shouldSwap = true;
-    event.detail.isError = false;
-  }
-});
+// What a refusal says is shown where the answer would stand, in its own words, and not as a trouble of the whole page.
+document.addEventListener(
+  "htmx:beforeSwap",
+  (event) => {
+    const { status } = event.detail.xhr;
+    if (status !== 403 && status !== 429) return;
+    Object.assign(event.detail, { shouldSwap: true, isError: false });
+    event.stopPropagation();
+  },
+  true,
+);
