@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import time
 from base64 import b64encode
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, BinaryIO, TypeVar
 
 import requests
 
 from client.errors import Refused, Unreachable
+from client.life import Life
 from client.records import (
     Agreement,
     ClinicalRecord,
@@ -44,7 +45,7 @@ T = TypeVar("T")
 Item = Mapping[str, Any]
 
 
-class Registry:
+class Registry(Life):
     """A registry as one person (or nobody, for `health`) sees it. `token` comes from the sign-in page or `client.api.sign_in`."""
 
     def __init__(self, url: str, token: str = "", **options: Any) -> None:
@@ -67,10 +68,6 @@ class Registry:
 
     def me(self) -> User:
         return record(User, self.wire.get("/me"))
-
-    def rows(self, what: str, **query: Any) -> Iterator[dict[str, Any]]:
-        """Any list of the API as plain rows, every page: datasets, participants, visits, images, studies, requests, notices, audit/lines…"""
-        return self.wire.pages(f"/{what}", **query)
 
     def count_fields(self) -> dict[str, list[str]]:
         """What people can be counted by: field -> its values."""
@@ -196,10 +193,6 @@ class Registry:
     def release(self, id: str) -> Release:
         return record(Release, self.wire.get(f"/releases/{id}"))
 
-    def decide(self, request: str, verdict: str, reason: str, leave_out: Iterable[str] = (), settle: Iterable[str] = ()) -> Request:
-        data = {"verdict": verdict, "reason": reason, "leave_out": list(leave_out), "settle": list(settle)}
-        return record(Request, self.wire.post(f"/requests/{request}/decide", data))
-
     def verify_audit(self) -> dict[str, Any]:
         return dict(self.wire.post("/audit/verify"))
 
@@ -257,9 +250,6 @@ class Registry:
 
     def notices(self) -> list[Notice]:
         return [record(Notice, row) for row in self.rows("notices")]
-
-    def acknowledge(self, notice: str) -> Notice:
-        return record(Notice, self.wire.post(f"/notices/{notice}/acknowledge", {"deleted": True}))
 
 
 def sign_in(

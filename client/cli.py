@@ -20,14 +20,14 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from client import package, said, sheets, upload
+from client import life_commands, package, said, sheets, upload
 from client.api import Refused, Registry, sign_in, wait_for
 from client.desk import Desk, upload_key
 from client.errors import ClientError, Unreachable, Usage
 from client.records import Upload
 
 LISTS = ("datasets", "sites", "participants", "visits", "consents", "clinical-records", "mappings", "uploads", "studies", "images", "releases", "requests",
-         "entitlements", "packages", "notices", "withdrawals", "dictionary", "audit/lines")  # fmt: skip
+         "entitlements", "packages", "notices", "namings", "withdrawals", "recalls", "dictionary", "audit/lines")  # fmt: skip
 
 
 class Bars:
@@ -224,13 +224,13 @@ class Command:
         return self.answer({"files": opened.files, "ok": True}, f"{opened.files} files are as signed by the registry.")
 
     def withdraw_ack(self) -> int:
-        """read notices of withdrawal; confirm that the data named was deleted"""
+        """read notices of withdrawal and recall; confirm that the data named was deleted"""
         registry = self.registry()
         if not self.args.notice:
             return self.answer([n for n in registry.notices() if n.acknowledged_at is None or self.args.all])
         if not self.args.deleted:
             raise Usage("not_confirmed", "A notice is acknowledged when the data is deleted.", "Delete it, then add --deleted.")
-        return self.answer(registry.acknowledge(self.args.notice))
+        return self.answer(registry.acknowledge(self.args.notice, self.args.statement))
 
 
 def settled(found: Upload) -> bool:
@@ -307,6 +307,7 @@ def parser() -> argparse.ArgumentParser:
     how_many.add_argument("--fields", action="store_true", help="list the fields and their values")
     add_tables(command)
     add_receiving(command)
+    life_commands.add(command)
     return top
 
 
@@ -363,6 +364,7 @@ def add_receiving(command: Callable[[str, Callable[[Command], int]], argparse.Ar
     leave = command("withdraw-ack", Command.withdraw_ack)
     leave.add_argument("notice", nargs="?")
     leave.add_argument("--deleted", action="store_true", help="I deleted what the notice names")
+    leave.add_argument("--statement", default="", help="what was deleted, and where")
     leave.add_argument("--all", action="store_true", help="show acknowledged notices too")
 
 

@@ -207,6 +207,57 @@ class Request:
     answers: dict[str, Any] = field(default_factory=dict)
     participants: list[dict[str, Any]] = field(default_factory=list)
     entitlement: str | None = None
+    submitted_at: str | None = None
+    view: str | None = None
+    level: str = ""
+
+
+@dataclass(frozen=True)
+class Member:
+    """Another member of a request's team."""
+
+    id: str
+    email: str
+    country: str = ""
+
+
+@dataclass(frozen=True)
+class Naming:
+    """Somebody was named for a team, and is of it once they say so."""
+
+    id: str
+    request: str
+    dataset: str
+    requester: str
+    title: str
+    email: str
+    country: str = ""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was done with the data, by which `months` more are asked for."""
+
+    id: str
+    done: str
+    publications: str = ""
+    incidents: str = ""
+    months: int = 12
+    created_at: str = ""
+    accepted_at: str | None = None
+
+
+@dataclass(frozen=True)
+class View:
+    """Kinds of file of a dataset with a level of their own."""
+
+    id: str
+    dataset: str
+    name: str
+    title: str
+    level: str
+    kinds: list[str] = field(default_factory=list)
+    ended_at: str | None = None
 
 
 @dataclass(frozen=True)
@@ -259,6 +310,27 @@ class Notice:
     files: list[dict[str, Any]] = field(default_factory=list)
     created_at: str = ""
     acknowledged_at: str | None = None
+    statement: str = ""
+    reminded_days: int = 0
+    suspended_at: str | None = None
+
+
+@dataclass(frozen=True)
+class Recall:
+    """An image or a file that was called back, and how far that is."""
+
+    id: str
+    dataset: str
+    label: str
+    state: str
+    image: str
+    cause: str = ""
+    reason: str = ""
+    at: str = ""
+    files: list[dict[str, Any]] = field(default_factory=list)
+    steps: list[dict[str, Any]] = field(default_factory=list)
+    certificate: dict[str, Any] | None = None
+    run: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)

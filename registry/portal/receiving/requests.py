@@ -49,7 +49,7 @@ class NewRequestPage(ActingPage):
         return render(request, "portal/receiving/choose_dataset.html", {"datasets": rows, "crumbs": TOP})
 
 
-class AskPage(ActingPage):
+class AskDatasetPage(ActingPage):
     """What is asked of one dataset."""
 
     def get(self, request: HttpRequest, slug: str) -> HttpResponse:

@@ -9,7 +9,7 @@ from registry.portal.receiving import agreement, doing, notices, packages, reque
 urlpatterns: list[URLPattern] = [
     path("requests", requests.RequestsPage.as_view(), name="requests"),
     path("requests/new", requests.NewRequestPage.as_view(), name="new_request"),
-    path("datasets/<slug:slug>/request", requests.AskPage.as_view(), name="ask"),
+    path("datasets/<slug:slug>/request", requests.AskDatasetPage.as_view(), name="ask"),
     path("requests/<uuid:pk>", requests.RequestPage.as_view(), name="request"),
     path("requests/<uuid:pk>/change", requests.ChangePage.as_view(), name="change_request"),
     path("requests/<uuid:pk>/submit", doing.SubmitPage.as_view(), name="submit_request"),

@@ -44,7 +44,7 @@ PLAIN = {
     "PieceDoor", "StartPage", "SignInPage", "AccountPage", "PasswordPage", "OverviewPage", "SendPage", "PastePage", "WithdrawPage", "CataloguePage",
     "DatasetPage", "DictionaryPage", "BuildPage", "PicturesPage", "CohortsPage", "CohortPage", "LinkedCohortPage", "NewRequestPage", "AskPage",
     "AgreementPage", "PackagesPage", "ProgressPage", "CodePage", "ConfirmPage", "FactorPage", "AnotherFactorPage", "SessionsPage", "ForgottenPage",
-    "ResetPage", "ResetLinkPage", "InvitationsPage", "InvitationLinkPage", "AcceptPage", "BackPage", "ActsPage",
+    "ResetPage", "ResetLinkPage", "InvitationsPage", "InvitationLinkPage", "AcceptPage", "BackPage", "ActsPage", "AskDatasetPage",
 }  # fmt: skip
 
 
