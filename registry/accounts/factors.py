@@ -172,8 +172,8 @@ def give(request: HttpRequest, code: str) -> bool:
 
 
 def count(request: HttpRequest, user: User) -> None:
-    """Counts one try: as every sign-in, and where the device is unknown by account and day too, for a code has six digits only. Raises TooManyTries."""
-    throttles.try_(request, user.email)
+    """Counts one try: like a sign-in, and where the device is unknown by account and day too, for a code has six digits only. Raises TooManyTries."""
+    throttles.try_(request, user.email, "shown")
     if not throttles.known_device(request, user.email):
         throttles.allowed(limits.hit("code", str(user.pk), *settings.MYELIN_LIMITS["code"]))
 

@@ -26,17 +26,17 @@ def address_of(request: HttpRequest | Request) -> str:
     return str(ipaddress.ip_network((address, 64), strict=False)) if address.version == 6 else told
 
 
-def guess(request: HttpRequest | Request, email: str) -> limits.Count:
-    """Counts one sign-in. A device that the owner has signed in from has its own counter, so that a stranger cannot lock the owner out.
+def guess(request: HttpRequest | Request, email: str, step: str = "login") -> limits.Count:
+    """Counts one sign-in, or one try at a later `step` of it, which has counters of its own with the same limits. A device that the owner has signed in from has its own counter, so that a stranger cannot lock the owner out.
 
     Anybody else is counted by account and address, and then by account over all addresses; who is already held at one address uses up nothing of that.
     """
     account = email.strip().lower()
     device = devices.of(request, account)
     if device:
-        return limits.hit("login-device", device, *settings.MYELIN_LIMITS["login"])
-    here = limits.hit("login", f"{account}|{address_of(request)}", *settings.MYELIN_LIMITS["login"])
-    return limits.hit("login-account", account, *settings.MYELIN_LIMITS["login-account"]) if here.allowed else here
+        return limits.hit(f"{step}-device", device, *settings.MYELIN_LIMITS["login"])
+    here = limits.hit(step, f"{account}|{address_of(request)}", *settings.MYELIN_LIMITS["login"])
+    return limits.hit(f"{step}-account", account, *settings.MYELIN_LIMITS["login-account"]) if here.allowed else here
 
 
 class TooManyTries(Exception):
@@ -53,9 +53,9 @@ def allowed(count: limits.Count) -> None:
         raise TooManyTries(count.wait_s)
 
 
-def try_(request: HttpRequest | Request, email: str) -> None:
+def try_(request: HttpRequest | Request, email: str, step: str = "login") -> None:
     """Counts one sign-in (`guess`). Raises TooManyTries."""
-    allowed(guess(request, email))
+    allowed(guess(request, email, step))
 
 
 def known_device(request: HttpRequest, email: str) -> bool:
