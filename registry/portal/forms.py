@@ -29,8 +29,8 @@ class NewToken(forms.Form):
         label=_("Your password"), help_text=_("Needed for download, decide and admin."), strip=False, required=False, widget=forms.PasswordInput(attrs=SECRET)
     )
     code = forms.CharField(
-        label="A code of your authenticator",
-        help_text="Needed with the password.",
+        label=_("A code of your authenticator"),
+        help_text=_("Needed with the password."),
         max_length=16,
         required=False,
         widget=forms.TextInput(attrs={"autocomplete": "one-time-code"}),
