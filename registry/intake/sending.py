@@ -322,8 +322,8 @@ def expire(now: datetime) -> int:
     """End pieces that nobody went on with; one line for each upload of theirs. Called by the tick, in the runner."""
     count = 0
     for upload in Upload.objects.filter(state=Upload.State.RECEIVING, pieces__state=Piece.State.OPEN).select_related("dataset").distinct():
-        over = [piece for piece in upload.pieces.filter(state=Piece.State.OPEN) if now >= (ends(piece) or now)]
-        ended = sum(_expired(piece) for piece in over if there(piece) < piece.length or not piece.sha256)
+        over = [piece for piece in upload.pieces.filter(state=Piece.State.OPEN) if (until := ends(piece)) and now >= until]
+        ended = sum(_expired(piece) for piece in over)
         if ended:
             audit.write(SYSTEM, "upload.pieces_expired", f"upload:{upload.pk}", dataset=upload.dataset, pieces=ended)
         count += ended

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from registry.intake import quarantine
+from registry.intake import actions, quarantine
 from registry.intake.models import Piece, Upload, UploadFile
 from tests.registry.upper.portal.browsing import Browsing
 
@@ -47,20 +47,13 @@ def listen(page: Any) -> list[tuple[str, str, str]]:
 
 def choose(page: Any, house: Any, folder: Path, at: str = "") -> None:
     page.goto(at or f"/hand-in/new?where={house.dataset.slug}/{house.site.code}")
+    page.wait_for_selector("#choose:visible")
     page.set_input_files("#folder", folder)
     page.wait_for_selector("#start:enabled")
 
 
-def until(true: Callable[[], Any], seconds: float = 20) -> Any:
-    end = time.monotonic() + seconds
-    while not (found := true()):
-        assert time.monotonic() < end, "it did not come to that"
-        time.sleep(0.05)
-    return found
-
-
 def waited(page: Any, true: Callable[[], Any], seconds: float = 20) -> Any:
-    """As `until`, while the browser's own events go on."""
+    """What becomes true while the browser's own events go on."""
     end = time.monotonic() + seconds
     while not (found := true()):
         assert time.monotonic() < end, page.inner_text("main")
@@ -106,6 +99,7 @@ def test_a_closed_tab_loses_nothing_and_the_receipt_is_joined_later(browse: Brow
     heard = listen(page)
     page.goto("/hand-in")
     page.click("text=Choose the folder again and continue")
+    page.wait_for_selector("#choose:visible")
     page.set_input_files("#folder", folder)
     page.wait_for_selector("#start:enabled")
     page.click("#start")
@@ -124,3 +118,27 @@ def test_a_closed_tab_loses_nothing_and_the_receipt_is_joined_later(browse: Brow
     page.set_input_files("#folder", folder)
     waited(page, lambda: "not the folder" in page.inner_text("#join-status"))
     assert not [line for line in heard if "Jensen" in line[2]]
+
+
+def test_every_page_of_handing_in_stands_before_axe_and_fits_a_telephone(browse: Browsing, house: Any, carried: Any, axe: Any) -> None:
+    from tests.registry.upper.conftest import DAY, volume
+
+    person = house.person(patient_id="A-1")
+    house.image(person, house.visit(person))
+    upload = actions.begin_upload(house.contributor, house.dataset, house.site)
+    for n, body in enumerate([volume("1"), volume("2"), b"junk"], 1):
+        actions.receive_file(house.contributor, upload, n, "1", io.BytesIO(body), len(body), hashlib.sha256(body).hexdigest())
+    upload = actions.complete_upload(house.contributor, upload, 3, sum(upload.files.values_list("bytes", flat=True)))
+    carried.sort(str(upload.pk), ["no_identity", ("A-1", DAY), "junk"])
+    place = f"/hand-in/{house.dataset.slug}/{house.site.code}"
+    waiting = upload.studies.get(state="waiting").pk
+    page = browse(house.contributor, width=360)
+    for path in (
+        "/hand-in", f"/hand-in/new?where={house.dataset.slug}/{house.site.code}", f"{place}/people", f"{place}/paste/consents", f"{place}/tables",
+        f"/participants/{person.pk}", f"/participants/{person.pk}/withdraw", f"/uploads/{upload.pk}", f"/studies/{waiting}",
+    ):  # fmt: skip
+        page.goto(path)
+        for one in page.query_selector_all("details"):
+            one.evaluate("node => { node.open = true }")
+        assert axe(page) == [], path
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360, path
