@@ -92,10 +92,15 @@ def may_judge(asker: User, request: Request) -> bool:
 
 def people_in(request: Request, keys: Iterable[str]) -> set[UUID]:
     """The participants of a request that are in these groups at this moment."""
+    return set(rows_in(request, keys).values_list("participant_id", flat=True))
+
+
+def rows_in(request: Request, keys: Iterable[str]) -> QuerySet[RequestedParticipant]:
+    """The rows of a request that are in these groups at this moment."""
     wanted = set(keys)
     ids = [key for key in wanted - _WORDS if _is_id(key)]
     among = Q(word__in=wanted & _WORDS) | Q(word="", participant__standing__facts__in=ids)
-    return set(_keyed(request).filter(among).values_list("participant_id", flat=True)) if wanted else set()
+    return _keyed(request).filter(among) if wanted else RequestedParticipant.objects.none()
 
 
 def _is_id(key: str) -> bool:

@@ -30,8 +30,8 @@ def subset(asker: User, request: Request, found: Sequence[groups.Group]) -> Subs
     if not groups.may_judge(asker, request):
         return None
     sums = {verdict: sum(group.people for group in found if group.verdict == verdict) for verdict in ("permit", "ask", "deny")}
-    facts = [group.key for group in found if group.verdict == "permit" and group.facts is not None]
-    people = Participant.objects.filter(requested__request=request, state="active", standing__facts__in=facts)
+    permitted = groups.rows_in(request, [group.key for group in found if group.verdict == "permit"])
+    people = Participant.objects.filter(pk__in=permitted.values("participant"))
     images = Image.objects.filter(state=Image.State.ACCEPTED, visit__participant__in=people.values("pk"))
     if "orbit" not in policy.kinds(request):
         images = images.exclude(deface_verdict=ORBIT)

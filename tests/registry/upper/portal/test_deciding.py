@@ -19,7 +19,7 @@ from registry.audit.models import Line
 from registry.imaging.models import Image
 from registry.intake import actions, deciding
 from registry.intake.models import Study, Upload
-from registry.releases import waiting
+from registry.releases import judging, waiting
 from registry.runs.models import Mail
 from tests.registry.upper.portal.test_looking import body, lines, person, text
 
@@ -182,6 +182,7 @@ def asked(house: Any, **fields: Any) -> Request:
     house.world.consent(house.world.participant(house.dataset, house.site), "HMB", modifiers=["RS"])
     house.world.participant(house.dataset, house.site)
     late = house.world.participant(house.dataset, house.site)
+    house.image(late)
     house.world.consent(late, "GRU", valid_until=timezone.now().date() - timedelta(days=1))
     request: Request = house.world.request(house.dataset, **fields)
     return request
@@ -197,6 +198,8 @@ def test_a_request_is_told_by_consent_with_what_it_would_give(house: Any) -> Non
     assert sorted(found.values()) == [("ask", 1), ("deny", 1), ("deny", 1), ("permit", 2)] and found["over"] == found["none"] == ("deny", 1)
     rows = RequestedParticipant.objects.filter(request=request)
     assert sorted(rows.values_list("verdict", flat=True)) == ["ask", "deny", "deny", "permit", "permit"]  # the groups say what the rule said person by person
+    told = judging.subset(house.steward, request, groups.of(house.steward, request))
+    assert told is not None and (told.people, told.images, told.sites) == (2, (("T1w", 2, 2),), ((house.site.name, 2),))
     page = text(person(house.steward).get(f"/requests/{request.pk}/decide"))
     for words in (
         "general research use", "permits", "asks you", "a steward must judge whether this is one", "consent has ended", "no consent", request.abstract,

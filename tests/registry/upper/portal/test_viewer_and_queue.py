@@ -95,7 +95,7 @@ def test_the_viewer_draws_the_volume_and_its_mask(browse: Browsing, house: Any, 
     full = redness(pixels(page))
     page.keyboard.press("Home")
     none = redness(pixels(page))
-    assert full > half * 1.2 and half > none * 1.2, (none, half, full)  # the crosshair is red as well
+    assert full > half * 1.2 and half > none * 1.2, (none, half, full)
     before = pixels(page)
     page.locator('[data-axis="2"]').focus()
     page.keyboard.press("Home")

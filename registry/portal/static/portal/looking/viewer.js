@@ -41,7 +41,10 @@ async function show() {
   stage.hidden = false;
   try {
     const { Niivue } = await import(place.dataset.niivue);
-    const viewer = new Niivue({ isResizeCanvas: true, show3Dcrosshair: true, loadingText: "", dragAndDropEnabled: false, isOrientCube: true, logLevel: "error" });
+    const viewer = new Niivue({
+      isResizeCanvas: true, show3Dcrosshair: true, loadingText: "", dragAndDropEnabled: false, isOrientCube: true, logLevel: "error",
+      crosshairColor: [0.45, 0.75, 1, 0.9], crosshairWidthUnit: "mm", crosshairWidth: 0.8, // not the colour of a mask
+    });
     await viewer.attachToCanvas(canvas);
     await viewer.loadVolumes(layers());
     wire(viewer);
