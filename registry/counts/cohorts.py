@@ -28,7 +28,7 @@ from registry.counts.models import CohortShare, SavedCohort
 from registry.rules import Conflict, Denied, Invalid
 from registry.subjects.models import Participant
 
-MOST = 200  # of one account
+MOST = 200  # cohorts of one account, and shares of one cohort
 
 
 def cohorts(asker: User | None) -> QuerySet[SavedCohort]:
@@ -36,7 +36,7 @@ def cohorts(asker: User | None) -> QuerySet[SavedCohort]:
     who = policy.facts_of_asker(asker)
     if asker is None or who.user is None or not who.active:
         return SavedCohort.objects.none()
-    mine = Q(owner=asker.pk) | Q(pk__in=CohortShare.objects.filter(user=asker.pk).values("cohort"))
+    mine = Q(owner=asker.pk) | Q(pk__in=CohortShare.objects.filter(email=asker.email.lower()).values("cohort"))
     return _countable(asker).filter(mine)
 
 
@@ -74,13 +74,13 @@ def delete(actor: User, cohort: SavedCohort) -> None:
 
 
 def share(actor: User, cohort: SavedCohort, email: str) -> None:
-    """Lets another account read a cohort of one's own. Whether there is such an account is not told: an address is nobody's to find out. Raises Denied."""
+    """Lets another account read a cohort of one's own. Whether there is such an account is not told: that is nobody's to find out. Raises Denied, Conflict."""
     with transaction.atomic():
         held = _own(actor, cohort)
-        user = User.objects.filter(email__iexact=email.strip(), is_active=True).exclude(pk=actor.pk).first()
-        if user is not None:
-            CohortShare.objects.get_or_create(cohort=held, user=user)
-        audit.write(actor, "cohort.share", _text(held), dataset=held.dataset, **({"user": str(user.pk)} if user else {}))
+        if held.shares.count() >= MOST:
+            raise Conflict("too_many_shares", f"A cohort is shared with at most {MOST} addresses.", "End the shares, or make a link.")
+        CohortShare.objects.get_or_create(cohort=held, email=email.strip().lower())
+        audit.write(actor, "cohort.share", _text(held), dataset=held.dataset)
 
 
 def unshare(actor: User, cohort: SavedCohort) -> None:

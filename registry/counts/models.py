@@ -71,10 +71,11 @@ class SavedCohort(Fact):
 
 
 class CohortShare(Fact):
-    """That somebody else may read a cohort."""
+    """That the account with this address may read a cohort. An address and no account: whether there is one is not told to who shares."""
 
     cohort = models.ForeignKey(SavedCohort, models.CASCADE, related_name="shares")
-    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
+    email = models.EmailField()
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["cohort", "user"], name="shared_once")]
+        ordering = ["email"]
+        constraints = [models.UniqueConstraint(fields=["cohort", "email"], name="shared_once")]

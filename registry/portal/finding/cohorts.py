@@ -60,7 +60,7 @@ class OneCohort(AskingPage):
             "query": urlencode([("where", one) for one in cohort.where]),
             "price": actions.prices(self.asker, cohort.dataset, cohort.where, [()])[0],
             "others": [one for one in others if len({*one.where, *cohort.where}) <= smallcells.CONDITIONS],
-            "shares": cohort.shares.select_related("user") if mine else [],
+            "shares": cohort.shares.all() if mine else [],
             "link": self.request.build_absolute_uri(reverse("portal:linked_cohort", args=[cohort.link])) if mine and cohort.link else "",
             "given": cohort.dataset.purpose_level not in ("remote_only", "closed"),
             "share_form": ShareForm(),
@@ -81,7 +81,8 @@ class LinkedCohortPage(OneCohort):
     """A cohort that somebody shared by a link: to be read by whoever is signed in and may count its dataset."""
 
     def get(self, request: HttpRequest, link: str) -> HttpResponse:
-        return self.show(found(cohorts.by_link(self.asker, link), link=link))
+        held = found(cohorts.by_link(self.asker, link), link=link)
+        return self.show(held, linked=not cohorts.cohorts(self.asker).filter(pk=held.pk).exists())
 
 
 class SharePage(OneCohort):
