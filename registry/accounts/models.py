@@ -213,7 +213,7 @@ class Invitation(Fact):
     email = models.EmailField()
     institution = models.CharField(max_length=200, blank=True)
     country = models.CharField(max_length=2, validators=[COUNTRY])
-    roles = models.JSONField(default=list)
+    roles = models.JSONField(default=list, blank=True)
     invited_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="invitations")
     hash = models.CharField(max_length=64, unique=True)
     expires_at = models.DateTimeField()

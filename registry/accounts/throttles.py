@@ -27,8 +27,9 @@ def address_of(request: HttpRequest | Request) -> str:
 
 
 def guess(request: HttpRequest | Request, email: str, step: str = "login") -> limits.Count:
-    """Counts one sign-in, or one try at a later `step` of it, which has counters of its own with the same limits. A device that the owner has signed in from has its own counter, so that a stranger cannot lock the owner out.
+    """Counts one sign-in, or one try at a later `step` of it, which has counters of its own with the same limits.
 
+    A device that the owner has signed in from has its own counter, so that a stranger cannot lock the owner out.
     Anybody else is counted by account and address, and then by account over all addresses; who is already held at one address uses up nothing of that.
     """
     account = email.strip().lower()
