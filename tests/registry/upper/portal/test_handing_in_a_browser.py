@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import hashlib
 import io
@@ -10,6 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
@@ -39,9 +41,14 @@ def shas(root: Path) -> dict[str, str]:
 
 
 def listen(page: Any) -> list[tuple[str, str, str]]:
-    """Every request of a page from now on: method, address, all that it said."""
+    """Every request of a page from now on: method, address, all that it said, and what its metadata mean."""
     heard: list[tuple[str, str, str]] = []
-    page.context.on("request", lambda one: heard.append((one.method, one.url, f"{one.url} {one.headers} {one.post_data_buffer!r}")))
+
+    def hear(one: Any) -> None:
+        words = [base64.b64decode(pair.split(" ")[1]).decode() for pair in one.headers.get("upload-metadata", "").split(",") if " " in pair]
+        heard.append((one.method, one.url, f"{unquote(one.url)} {one.headers} {words} {one.post_data_buffer!r}"))
+
+    page.context.on("request", hear)
     return heard
 
 
@@ -142,3 +149,77 @@ def test_every_page_of_handing_in_stands_before_axe_and_fits_a_telephone(browse:
             one.evaluate("node => { node.open = true }")
         assert axe(page) == [], path
         assert page.evaluate("document.documentElement.scrollWidth") <= 360, path
+
+
+def test_the_browser_orders_numbers_bundles_and_guesses_as_the_others_do(browse: Browsing, house: Any, tmp_path: Path) -> None:
+    """Paths in the order of their bytes, headers as the server makes them, words of names as the command line takes them."""
+    from client import said
+    from pipeline import bundle
+
+    names = [
+        "b/2.nii.gz",
+        "b/2_lesionseg.nii.gz",
+        "b/2.json",
+        "ä/FLAIR_x.nii",
+        "\U0001f9e0/1",
+        "\uff5e/1",
+        "a/b/c/d/e/f/g/h/i/j/k/l/m/n/o",
+        "a/b/1",
+        "Z/T1w.nii",
+    ]
+    lists = actions.words()
+    page = browse(house.contributor)
+    told = page.evaluate(
+        """async ([names, lists]) => {
+            const {numbered, pieces} = await import('/static/portal/handing/order.js');
+            const {header, bundle} = await import('/static/portal/handing/bundle.js');
+            const {guessed} = await import('/static/portal/handing/said.js');
+            const entries = numbered(names.map((path) => ({path, file: new File([path], 'x')})));
+            const said = guessed(entries.map((one) => one.path), lists);
+            const made = pieces(entries, said);
+            const tar = await bundle(made.find((one) => one.kind === 'bundle').entries, async (one) => new Uint8Array(await one.file.arrayBuffer()));
+            const small = Array.from({length: 250}, (_, n) => ({path: `${n}`.padStart(4, '0'), file: {size: n % 3 ? 100 : 9 << 20}}));
+            return {
+                order: entries.map((one) => [one.number, one.path, one.folder]), said: [...said], headers: entries.map((one) => [...header(one)]),
+                bundles: made.map((one) => [one.kind, one.entries.map((entry) => entry.number)]), tar: [...tar],
+                sizes: pieces(numbered(small)).map((one) => [one.kind, one.entries.length]),
+            };
+        }""",
+        [names, {key: list(value) for key, value in lists.items()}],
+    )
+    assert [path for _, path, _ in told["order"]] == sorted(names, key=lambda name: name.encode())
+    assert all(folder.count(".") < 12 for _, _, folder in told["order"]) and {path: folder for _, path, folder in told["order"]}["a/b/1"] == "2.1"
+    for (number, path, folder), header in zip(told["order"], told["headers"], strict=True):
+        assert bytes(header) == bundle.header(number, len(path.encode()), folder)
+    numbers = {number: tmp_path / path for number, path, _ in told["order"]}
+    guesses = {number: {key: str(value) for key, value in words.items()} for number, words in told["said"]}
+    assert guesses == {number: words for number, words in said.of(tmp_path, numbers, lists).items() if words}
+    first = next(numbers for kind, numbers in told["bundles"] if kind == "bundle")
+    files = [(number, folder, path.encode()) for number, path, folder in told["order"] if number in first]
+    assert bytes(told["tar"]) == b"".join(bundle.header(n, len(b), f) + b + bytes(-len(b) % 512) for n, f, b in files) + bundle.END
+    assert [size for kind, size in told["sizes"] if kind == "bundle"] == [100, 66] and sum(kind == "file" for kind, _ in told["sizes"]) == 84
+
+
+def test_what_has_no_room_is_refused_before_the_first_byte_and_plain_http_at_once(browse: Browsing, house: Any, tmp_path: Path, settings: Any) -> None:
+    from tests.registry.upper.conftest import volume
+
+    (tmp_path / "scans").mkdir()
+    (tmp_path / "scans" / "x_T1w.nii.gz").write_bytes(volume("x") * 400)
+    (tmp_path / "scans" / "x_T1w_lesionseg.nii.gz").write_bytes(volume("y"))
+    settings.MYELIN_MAX_UPLOAD_MB = 1
+    page = browse(house.contributor)
+    choose(page, house, tmp_path / "scans")
+    assert page.eval_on_selector_all("#masks-rows select", "all => all.map(one => one.value)") == ["", "T1w", "", "lesion", "", ""]
+    assert "x_T1w.nii.gz" in page.inner_text("#masks-rows tr:nth-child(2) td:last-child")
+    page.click("#start")
+    page.wait_for_selector("#again:visible")
+    assert "more than this registry takes" in page.inner_text("#problem") and not Upload.objects.exists()
+    settings.MYELIN_MAX_UPLOAD_MB = 100
+    page.click("#again")
+    waited(page, lambda: Upload.objects.filter(state="received").exists())
+    assert list(UploadFile.objects.order_by("number").values_list("annotation", "said")) == [("", {"contrast": "T1w"}), ("lesion", {"beside": 1})]
+    plain = browse(house.contributor)
+    plain.add_init_script("Object.defineProperty(window, 'isSecureContext', {value: false})")
+    plain.goto(f"/hand-in/new?where={house.dataset.slug}/{house.site.code}")
+    plain.wait_for_selector("#insecure:visible")
+    assert "plain HTTP" in plain.inner_text("#insecure") and not plain.is_visible("#folder")
