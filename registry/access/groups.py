@@ -18,7 +18,6 @@ from django.utils import timezone
 from registry import rules
 from registry.access import deciding, policy
 from registry.access.models import Request, RequestedParticipant
-from registry.accounts.models import User
 from registry.consent import queries as consent
 from registry.consent.models import ConsentFact
 
@@ -55,7 +54,7 @@ def _keyed(request: Request) -> QuerySet[RequestedParticipant]:
     return RequestedParticipant.objects.filter(request=request).annotate(word=word)
 
 
-def of(asker: User, request: Request) -> list[Group]:
+def of(asker: Any, request: Request) -> list[Group]:
     """The groups of a request, the largest first; none for who does not decide or vote on it."""
     if not may_judge(asker, request):
         return []
@@ -81,7 +80,7 @@ def _answer(key: str, facts: rules.ConsentFacts | None, purpose: rules.Purpose, 
     return rules.decide(facts, purpose, on)
 
 
-def may_judge(asker: User, request: Request) -> bool:
+def may_judge(asker: Any, request: Request) -> bool:
     """Whether somebody decides or votes on a request, and so sees whom it asks for in exact numbers: not for who is of its team."""
     if policy.ask_in(asker, "decide", request.dataset_id).permitted:
         return True

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from django.db.models import Count
 
 from registry.access import groups, policy
 from registry.access.models import Request
-from registry.accounts.models import User
 from registry.imaging.models import ORBIT, Image
 from registry.subjects.models import Participant
 
@@ -25,7 +25,7 @@ class Subset:
     sites: tuple[tuple[str, int], ...]
 
 
-def subset(asker: User, request: Request, found: Sequence[groups.Group]) -> Subset | None:
+def subset(asker: Any, request: Request, found: Sequence[groups.Group]) -> Subset | None:
     """Of the groups that the asker was given; None for who may not judge."""
     if not groups.may_judge(asker, request):
         return None

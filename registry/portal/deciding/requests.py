@@ -54,19 +54,20 @@ class RequestPage(Shown):
         return render(request, "portal/deciding/request.html", self.told(self.one(pk)))
 
     def told(self, asked: Request) -> dict[str, Any]:
-        asker, found = self.asker, groups.of(self.asker, asked)
-        decides = policy.ask_in(asker, "decide", asked.dataset).permitted
+        asker, facts = self.asker, policy.facts_of_asker(self.asker)  # asked once for the whole page
+        found, decides = groups.of(facts, asked), policy.ask_in(facts, "decide", asked.dataset).permitted
         return {
             "asked": asked,
             "state": machine.STATES[asked.state],
             "groups": [{"of": group, "consent": _consent(group)} for group in found],
-            "subset": judging.subset(asker, asked, found),
+            "subset": judging.subset(facts, asked, found),
             "purpose": _purpose(asked),
             "kinds": sorted(policy.kinds(asked)),
             "may": _may(asker, asked),
             "decided": asked.state in machine.DECIDED,
             **_team(asked),
             **_votes(asker, asked),
+            "papers": list(queries.papers(asker).filter(request=asked)),
             "two": _two(asker, asked) if decides else None,
             "reports": list(asked.renewals.select_related("accepted_by")),
             "entitlements": list(asked.entitlements.select_related("user", "request").order_by("created_at")),
