@@ -16,6 +16,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Sum
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
@@ -72,6 +73,7 @@ __all__ = [
 ]
 
 SYSTEM = "system:worker"
+VERIFIED_AT_ONCE = 2 * 1024**3  # bytes of images that are hashed within one request: some seconds
 Beat = Callable[[], None]
 
 
@@ -130,9 +132,13 @@ def freeze_died(run: Run) -> None:
 
 
 def verify(actor: User | str, release: Release) -> dict[str, Any]:
-    """Whether a release is still what it was (`registry.releases.verifying`). Raises Denied."""
+    """Whether a release is still what it was (`registry.releases.verifying`). Raises Denied, Conflict for one that takes longer than a request may."""
     if not isinstance(actor, str):
         policy.require_in(actor, "read_audit", release.dataset)
+        held = ReleaseFile.objects.filter(release=release, tombstone=False, image_id__isnull=False).aggregate(bytes=Sum("bytes"))["bytes"] or 0
+        if held > VERIFIED_AT_ONCE:
+            advice = "Ask who runs the registry: manage.py release_verify does it, however large it is."
+            raise Conflict("release_too_large", "This release is too large to be hashed while you wait.", advice)
     told = verifying.verify(release)
     audit.write(actor, "release.verify", f"release:{release.pk}", dataset=release.dataset, ok=told["ok"], tombstones=told["tombstones"])
     return told

@@ -14,6 +14,7 @@ from registry.clinical import actions as clinical
 from registry.imaging import store
 from registry.releases import actions, freezing, verifying
 from registry.releases.models import Release, ReleaseFile
+from registry.rules import Conflict
 
 pytestmark = pytest.mark.django_db(databases="__all__")
 
@@ -100,3 +101,15 @@ def test_who_left_is_a_tombstone_and_whoever_has_the_same_bytes_still_verifies(h
         call_command("release_verify", house.dataset.slug, release.version, stdout=out)
     with pytest.raises(CommandError):
         call_command("release_verify", house.dataset.slug, "9.9.9", stdout=out)
+
+
+def test_what_takes_too_long_is_not_hashed_while_somebody_waits(house: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, _, release = two_people(house)
+    assert actions.verify(house.steward, release)["ok"]
+    size = sum(release.files.exclude(image_id=None).values_list("bytes", flat=True))
+    monkeypatch.setattr(actions, "VERIFIED_AT_ONCE", size - 1)
+    with pytest.raises(Conflict, match="release_too_large"):
+        actions.verify(house.steward, release)
+    assert actions.verify("system:test", release)["ok"]
+    monkeypatch.setattr(actions, "VERIFIED_AT_ONCE", size)
+    assert actions.verify(house.steward, release)["ok"]
