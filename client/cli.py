@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, is_dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -80,13 +81,14 @@ class Command:
         if not token:
             password = os.environ.get("MYELIN_PASSWORD") or getpass.getpass("Password: ")
             email = self.args.email or input("E-mail: ")
-            asked = {"name": "myelin command", "scopes": self.args.scope or ("read", "write", "download"), "days": self.args.days}
+            scopes = self.args.scope or ("read", "write", "download")
+            ask = partial(sign_in, url, email, password, name="myelin command", scopes=scopes, days=self.args.days)
             try:
-                token = sign_in(url, email, password, **asked)
+                token = ask()
             except Refused as error:
                 if error.code != "second_factor_needed":
                     raise
-                token = sign_in(url, email, password, code=getpass.getpass("Code of your authenticator: "), **asked)
+                token = ask(code=getpass.getpass("Code of your authenticator: "))
         self.line = Registry(url, token)
         me = self.line.me()
         self.desk.remember(url, token)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
@@ -47,7 +47,10 @@ def _open(request: HttpRequest, view: Any) -> bool:
 
 def led(request: HttpRequest, page: str) -> HttpResponse:
     """Leads the browser to a page and, where it was reading, back afterwards. A part of a page (htmx) leads the whole page."""
-    wanted = request.get_full_path() if request.method in ("GET", "HEAD") else ""
-    if request.headers.get("HX-Request") == "true":
-        return HttpResponse(status=403, headers={"HX-Redirect": page, "Cache-Control": "no-store"})
-    return HttpResponseRedirect(f"{page}?{urlencode({'next': wanted})}" if wanted else page, headers={"Cache-Control": "no-store"})
+    part = request.headers.get("HX-Request") == "true"
+    here = urlsplit(request.headers.get("HX-Current-URL", "")).path
+    wanted = here if part else request.get_full_path() if request.method in ("GET", "HEAD") else ""
+    to = f"{page}?{urlencode({'next': wanted})}" if wanted else page
+    if part:
+        return HttpResponse(status=403, headers={"HX-Redirect": to, "Cache-Control": "no-store"})
+    return HttpResponseRedirect(to, headers={"Cache-Control": "no-store"})

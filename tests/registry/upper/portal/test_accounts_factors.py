@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from allauth.mfa.models import Authenticator
+from django.core.management import call_command
 from django.test import Client
 from django.urls import get_resolver
 
@@ -210,6 +211,9 @@ def test_an_administrator_takes_a_lost_one_away_and_nobody_else_does(enrolled: A
     access.forget_factor(world.user("admin", is_superuser=True), user)
     assert not factors.enrolled(user) and acts()[-1] == "factor.forget"
     assert browser(user).get("/account")["Location"].startswith(FACTOR)
+    secret, _ = set_up(browser(user))
+    call_command("accounts", "forget-factor", user.email)
+    assert secret and not factors.enrolled(user)
 
 
 def test_tokens_that_decide_wait_for_it_but_for_those_of_an_operator(steward: User) -> None:

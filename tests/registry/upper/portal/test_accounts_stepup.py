@@ -84,8 +84,8 @@ def test_who_has_a_second_factor_gives_it_too_and_a_part_of_a_page_leads_the_who
     for code, status in tries:
         told = {"step_up-password": PASSWORD, "step_up-code": code, "step_up-then": "get"}
         assert send(client, "/account/second-factor", "/dangerous", **told).status_code == status
-    part = browser(person(world, "otto")).get("/dangerous", headers={"HX-Request": "true"})
-    assert part.status_code == 403 and part["HX-Redirect"] == "/account/confirm" and part.content == b""
+    part = browser(person(world, "otto")).get("/dangerous", headers={"HX-Request": "true", "HX-Current-URL": "http://testserver/account?x=1"})
+    assert part.status_code == 403 and part["HX-Redirect"] == "/account/confirm?next=%2Faccount" and part.content == b""
 
 
 def test_guesses_are_counted_like_signing_in(world: Any, dangerous: None, settings: Any) -> None:
