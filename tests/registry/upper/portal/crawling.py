@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape, unescape
 from typing import Any
@@ -33,9 +33,9 @@ class Page:
         return headers.get("Content-Type", "").startswith("text/html") and not headers.get("Content-Disposition", "").startswith("attachment")
 
 
-def crawl(client: Client, start: str = "/", each: int = 2) -> Iterator[Page]:
+def crawl(client: Client, starts: Sequence[str] = ("/",), each: int = 2) -> Iterator[Page]:
     """The pages of the portal that are reached from here, at most so many behind one door, and as many more with words in their address (filters, pages)."""
-    waiting, seen, asked = [start], {start}, Counter[tuple[str, bool]]()
+    waiting, seen, asked = list(starts), set(starts), Counter[tuple[str, bool]]()
     while waiting:
         path = waiting.pop(0)
         name = door(path)
