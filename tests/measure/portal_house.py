@@ -24,21 +24,20 @@ SEED = 8
 
 @dataclass
 class Portal:
-    """The house, and who looks at it: name -> account (None: a stranger)."""
+    """The house, and who looks at it: name -> account (None: a stranger). `beside`: pages that only a form or a mail leads to."""
 
     house: Any
     people: dict[str, Any]
     crowd: int
+    beside: dict[str, list[str]]
 
     def client(self, name: str, **sent: str) -> Any:
         from django.test import Client
 
-        client = Client(raise_request_exception=False, **sent)
-        if self.people[name] is not None:
-            from tests.registry.browsers import shown
+        from tests.registry.browsers import shown
 
-            shown(client, self.people[name])
-        return client
+        client = Client(raise_request_exception=False, **sent)
+        return client if self.people[name] is None else shown(client, self.people[name])
 
 
 @cache
@@ -57,7 +56,7 @@ def opened(depth: str) -> Portal:
     house, researcher = few(world)
     crowd(house, PEOPLE[depth])
     people = {"stranger": None, "contributor": house.contributor, "steward": house.steward, "researcher": researcher}
-    return Portal(house, people, PEOPLE[depth])
+    return Portal(house, people, PEOPLE[depth], beside(house, researcher))
 
 
 def few(world: Any) -> tuple[Any, Any]:
@@ -65,6 +64,7 @@ def few(world: Any) -> tuple[Any, Any]:
     import pyrage
 
     from registry.access import actions as access
+    from registry.access import teams
     from registry.intake import actions as intake
     from registry.releases import actions as releases
     from tests.registry.upper.conftest import Carried, House
@@ -89,10 +89,28 @@ def few(world: Any) -> tuple[Any, Any]:
     access.give_role("system:show", right.user, dataset, "researcher")
     for _ in range(3):
         world.request(dataset)
+    asker = world.user("asker")
+    draft = access.draft_request(asker, dataset, title="With a team", abstract="What several want to find out.", purpose="HMB")
+    teams.invite_member(asker, draft, right.user.email, "DK")
     world.request(dataset, right.user)
     access.draft_request(right.user, dataset, title="A second study", abstract="What we want to find out next.", purpose="HMB")
+    access.approve_request(house.steward, world.request(dataset, right.user, title="A third study"))
     intake.begin_upload(house.contributor, dataset, site)
     return house, right.user
+
+
+def beside(house: Any, researcher: Any) -> dict[str, list[str]]:
+    """Two cohorts and what they share, and the addresses that no link of a page has."""
+    from registry.counts import cohorts as saved
+
+    kept = [saved.save(researcher, house.dataset, f"Cohort {word}", [f"sex:{word}"]) for word in ("F", "M")]
+    place = f"{house.dataset.slug}/{house.site.code}"
+    return {
+        "stranger": ["/account/forgotten"],
+        "contributor": [f"/hand-in/new?where={place}", "/account/confirm"],
+        "steward": ["/account/second-factor/another", "/account/confirm"],
+        "researcher": [f"/cohorts/{kept[0].pk}/with/{kept[1].pk}", f"/cohorts/{kept[0].pk}", f"/cohorts/link/{saved.make_link(researcher, kept[0])}"],
+    }
 
 
 def crowd(house: Any, people: int) -> None:

@@ -19,7 +19,7 @@ from portal_house import Portal, opened, served
 from table import ROOT, Result
 
 EACH = {"quick": 1, "usual": 2, "full": 3}
-LEAST = 4  # kinds of page below which the crawl is not believed
+LEAST = 40  # kinds of page below which the crawl is not believed
 LOOKS = [(360, "dark"), (1280, "light"), (360, "light"), (1280, "dark")]
 LIGHT_KIB, SLOW_S = 300, 1.0
 VIEWER = "vendor/niivue.js"
@@ -31,7 +31,7 @@ def crawled(depth: str) -> list[tuple[str, Any]]:
     portal = opened(depth)
     from tests.registry.upper.portal.crawling import crawl
 
-    return [(who, page) for who in portal.people for page in crawl(portal.client(who), each=EACH[depth])]
+    return [(who, page) for who in portal.people for page in crawl(portal.client(who), ["/", *portal.beside[who]], each=EACH[depth])]
 
 
 def kinds(found: list[tuple[str, Any]]) -> int:

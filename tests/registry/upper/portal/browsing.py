@@ -57,8 +57,7 @@ class Browsing:
         opened.set_default_timeout(10_000)
         self.contexts.append(opened)
         if user is not None:
-            client = Client()
-            shown(client, user)
+            client = shown(Client(), user)
             opened.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": client.cookies[settings.SESSION_COOKIE_NAME].value, "url": self.url}])
         opened.on("console", self._console)
         opened.on("weberror", lambda error: self.wrong.append(f"uncaught: {error.error} ({error.page.url if error.page else ''})"))

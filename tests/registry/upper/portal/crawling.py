@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from html import unescape
+from html import escape, unescape
 from typing import Any
 from urllib.parse import urldefrag, urljoin, urlsplit
 
@@ -33,9 +33,9 @@ class Page:
         return headers.get("Content-Type", "").startswith("text/html") and not headers.get("Content-Disposition", "").startswith("attachment")
 
 
-def crawl(client: Client, start: str = "/", each: int = 2) -> Iterator[Page]:
+def crawl(client: Client, starts: Sequence[str] = ("/",), each: int = 2) -> Iterator[Page]:
     """The pages of the portal that are reached from here, at most so many behind one door, and as many more with words in their address (filters, pages)."""
-    waiting, seen, asked = [start], {start}, Counter[tuple[str, bool]]()
+    waiting, seen, asked = list(starts), set(starts), Counter[tuple[str, bool]]()
     while waiting:
         path = waiting.pop(0)
         name = door(path)
@@ -45,11 +45,10 @@ def crawl(client: Client, start: str = "/", each: int = 2) -> Iterator[Page]:
         asked[kind] += 1
         page = looked_at(client, path, name)
         yield page
-        if page.html and page.answer.status_code < 400:
-            for link in links(path, page.answer.content.decode()):
-                if link not in seen:
-                    seen.add(link)
-                    waiting.append(link)
+        for link in onward(page):
+            if link not in seen:
+                seen.add(link)
+                waiting.append(link)
 
 
 def door(path: str) -> str:
@@ -59,6 +58,13 @@ def door(path: str) -> str:
     except Resolver404:
         return ""
     return match.url_name or "" if match.app_name == "portal" else ""
+
+
+def onward(page: Page) -> list[str]:
+    """Where a page leads: its links, or where it sends its reader."""
+    if page.answer.status_code in (301, 302, 303):
+        return links(page.path, f'<a href="{escape(page.answer.headers["Location"])}">')
+    return links(page.path, page.answer.content.decode()) if page.html and page.answer.status_code < 400 else []
 
 
 def links(path: str, text: str) -> list[str]:

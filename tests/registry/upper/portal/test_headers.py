@@ -102,8 +102,7 @@ def test_the_administration_is_closed_until_it_is_opened_and_then_open_to_staff_
     assert [asked(staff, path) for path in paths] == [200, 302, 200, 200]
     assert [asked(user, path) for user in (None, plain) for path in paths] == [302, 200, 302, 302] * 2
     assert asked(staff, "/admin/accounts/user/add/") == 403
-    client = Client()
-    shown(client, staff)
+    client = shown(Client(), staff)
     assert client.post(f"/admin/accounts/user/{staff.pk}/change/", {"email": "another@example.org"}).status_code == 403
 
 

@@ -52,6 +52,8 @@ async function plain() {
   }
 }
 
-for (const id of ["folder", "files"]) $(id).addEventListener("change", ({ target }) => target.files.length && choose(target));
-$("without").addEventListener("click", plain);
-root.hidden = false;
+if (root) { // an upload that is still under way has no receipt yet
+  for (const id of ["folder", "files"]) $(id).addEventListener("change", ({ target }) => target.files.length && choose(target));
+  $("without").addEventListener("click", plain);
+  root.hidden = false;
+}
