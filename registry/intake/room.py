@@ -28,10 +28,6 @@ ADVICE = {
 }
 
 
-class Full(Invalid):
-    """There is no room."""
-
-
 def receiving(upload: Upload) -> None:
     """Raises Conflict unless the upload still takes files."""
     if upload.state != Upload.State.RECEIVING:
@@ -47,17 +43,17 @@ def taken(act: Callable[[], T]) -> T:
 
 
 def declared(site: Site, size: int) -> None:
-    """Whether so much more of a site can come in. Raises Full: `upload_too_large`, `quota_exceeded`, `no_space`."""
+    """Whether so much more of a site can come in. Raises Invalid: `upload_too_large`, `quota_exceeded`, `no_space`."""
     if size > settings.MYELIN_MAX_UPLOAD_MB << 20:
-        raise Full("upload_too_large", "This is more than this registry takes in one upload.", "Hand it in as several uploads.")
+        raise Invalid("upload_too_large", "This is more than this registry takes in one upload.", "Hand it in as several uploads.")
     lying = _arrived(Q(wiped_at=None))
     quota = settings.MYELIN_SITE_QUOTA_MB << 20
     if quota and size + sum(max(have, said) for _, have, said in (row for row in lying if row[0] == site.pk)) > quota:
-        raise Full("quota_exceeded", "Your site would have more waiting here than it may.", "Decide on what waits, or ask the operators for more room.")
+        raise Invalid("quota_exceeded", "Your site would have more waiting here than it may.", "Decide on what waits, or ask the operators for more room.")
     lately = timezone.now() - timedelta(days=settings.MYELIN_PIECE_DAYS)
     promised = sum(max(0, said - have) for _, have, said in _arrived(Q(state=Upload.State.RECEIVING, created_at__gt=lately)))
     if size + promised > quarantine.free():
-        raise Full("no_space", "The registry's disk has no room for so much now.", ADVICE["no_space"])
+        raise Invalid("no_space", "The registry's disk has no room for so much now.", ADVICE["no_space"])
 
 
 def _arrived(which: Q) -> list[tuple[object, int, int]]:
@@ -68,10 +64,10 @@ def _arrived(which: Q) -> list[tuple[object, int, int]]:
 
 
 def fits(upload: Upload, length: int) -> None:
-    """Whether so much more can come into an upload. Raises Full: `upload_too_large`, `no_space`."""
+    """Whether so much more can come into an upload. Raises Invalid: `upload_too_large`, `no_space`."""
     files = upload.files.exclude(number=None).aggregate(total=Sum("bytes"))["total"] or 0
     opened = upload.pieces.filter(state=Piece.State.OPEN).aggregate(total=Sum("length"))["total"] or 0
     if files + opened + length > settings.MYELIN_MAX_UPLOAD_MB << 20:
-        raise Full("upload_too_large", "This upload would be larger than this registry takes at once.", "Close it and begin another.")
+        raise Invalid("upload_too_large", "This upload would be larger than this registry takes at once.", "Close it and begin another.")
     if length > quarantine.free():
-        raise Full("no_space", "The registry's disk is too full to take this.", ADVICE["no_space"])
+        raise Invalid("no_space", "The registry's disk is too full to take this.", ADVICE["no_space"])

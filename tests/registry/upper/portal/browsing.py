@@ -60,7 +60,7 @@ class Browsing:
             client.force_login(user)
             opened.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": client.cookies[settings.SESSION_COOKIE_NAME].value, "url": self.url}])
         opened.on("console", self._console)
-        opened.on("weberror", lambda error: self.wrong.append(f"uncaught: {error.error}"))
+        opened.on("weberror", lambda error: self.wrong.append(f"uncaught: {error.error} ({error.page.url if error.page else ''})"))
         opened.on("response", self._response)
         page = opened.new_page()
         page.goto("/")

@@ -28,7 +28,9 @@ class Page:
 
     @property
     def html(self) -> bool:
-        return bool(self.answer.headers.get("Content-Type", "").startswith("text/html"))
+        """Whether it is a page to look at, and no file to keep."""
+        headers = self.answer.headers
+        return headers.get("Content-Type", "").startswith("text/html") and not headers.get("Content-Disposition", "").startswith("attachment")
 
 
 def crawl(client: Client, start: str = "/", each: int = 2) -> Iterator[Page]:

@@ -34,7 +34,8 @@ def loose(policy: dict[str, str]) -> list[str]:
 def faults(path: str, answer: Any) -> list[str]:
     """What is wrong with an answer: its policy, its other headers, and what is written into it."""
     policy = policy_of(answer)
-    page = answer.headers.get("Content-Type", "").startswith("text/html")
+    kept = answer.headers.get("Content-Disposition", "").startswith("attachment")
+    page = answer.headers.get("Content-Type", "").startswith("text/html") and not kept
     needed = ("default-src", *(("script-src", "base-uri", "form-action", "frame-ancestors") if page else ()))  # a file to keep may be told less
     found = loose(policy) + [f"no {name}" for name in needed if name not in policy]
     found += [f"{name} is not {value}" for name, value in SAID.items() if answer.headers.get(name) != value]

@@ -70,7 +70,8 @@ def test_every_phrase_has_its_german_with_the_same_places_in_it() -> None:
     for one, entry in known.items():
         told = list(entry.msgstr_plural.values()) if one.plural else [entry.msgstr]
         assert all(told) and not entry.fuzzy, one
-        assert all(placeholders(text) == placeholders(one.plural or one.words) for text in told), one
+        places = [placeholders(one.words), placeholders(one.plural or one.words)]
+        assert placeholders(told[0]) in places and placeholders(told[-1]) == places[-1], one
 
 
 def test_the_compiled_catalogue_is_the_written_one() -> None:
