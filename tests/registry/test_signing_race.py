@@ -54,7 +54,7 @@ def test_nobody_has_access_by_a_signature_that_no_longer_holds(first: str, world
     if first != "both at once":
         assert told == {"publish": "done", "sign": "done" if first == "sign" else "agreement_changed"}
     elif told["publish"] == "busy":
-        pytest.skip("the database was too busy for both")
+        acts["publish"]()  # it came to nothing, as it should; said again it comes second
     alive = [one for one in Entitlement.objects.select_related("request") if one.alive]
     assert alive == [] and Signature.objects.count() == (told["sign"] == "done")
     access.sign_agreement(request.requester, request, 2)
