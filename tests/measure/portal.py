@@ -23,8 +23,8 @@ def joined(module: str, name: str) -> Measure:
 
 ROWS = [
     Row("the whole story in a real browser", "contributor, steward, researcher, the leaving person's site; screenshots", joined("portal_story_rows", "story")),
-    Row("100,000 small files handed in", "server memory growth under 256 MiB; hashes equal", joined("portal_upload_rows", "many_small")),
-    Row("one file of 5 GB handed in", "server memory growth under 256 MiB; hashes equal", joined("portal_upload_rows", "one_large")),
+    Row("100,000 small files handed in", "server memory growth under 256 MiB; hashes equal", joined("portal_upload_rows", "small_files")),
+    Row("one file of 5 GB handed in", "server memory growth under 256 MiB; hashes equal", joined("portal_upload_rows", "one_file")),
     Row(
         "kill -9 of the server at 10 random points of an upload",
         "resumed; at most one chunk or bundle sent again; never a false complete",
