@@ -16,13 +16,14 @@ from registry.accounts.models import Dataset, Site, User
 from registry.audit import actions as audit
 from registry.imaging import store
 from registry.imaging.models import StoredFile
-from registry.intake.models import Study, Upload, UploadFile
+from registry.intake.models import Piece, Study, Upload, UploadFile
 from registry.releases import exporting
 from registry.releases.sealing import CHUNK, Part, TarStream
 from registry.rules import Denied
 from registry.subjects.models import Participant
 
 FILE = ("number", "n", "sha256", "bytes", "verdict", "code", "reason", "advice", "product")
+PIECE = ("number", "kind", "count", "length", "state", "code", "reason", "advice")
 STUDY = ("study_code", "state", "code", "reason", "advice")
 
 LEFT = "participant_withdrawn"
@@ -61,4 +62,5 @@ def _receipt(root: str, upload: Upload) -> Part:
     told: dict[str, Any] = {"upload": str(upload.pk), "received": upload.created_at.isoformat(), "state": upload.state}
     told["studies"] = list(Study.objects.filter(upload=upload).exclude(code=LEFT).order_by("study_code").values(*STUDY))
     told["files"] = list(UploadFile.objects.filter(upload=upload).exclude(study__code=LEFT).order_by("n", "number").values(*FILE))
+    told["pieces"] = list(Piece.objects.filter(upload=upload).exclude(state=Piece.State.DONE).order_by("number").values(*PIECE))
     return Part(f"{root}/receipts/{upload.pk}.json", data=(json.dumps(told, indent=1, ensure_ascii=False) + "\n").encode())

@@ -108,14 +108,13 @@ def parts(files: Sequence[Made]) -> Iterator[Part]:
 
 @dataclass
 class Sender:
-    """One contributor's browser. `sent`: bytes of chunks that left; `acked`: those that were answered; `rewound`: the most that one break cost."""
+    """One contributor's browser. `sent`: bytes of chunks that left; `acked`: those that were answered; `breaks`: requests that broke."""
 
     url: str
     token: str
     upload: str = ""
     sent: int = 0
     acked: int = 0
-    rewound: int = 0
     breaks: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 

@@ -133,4 +133,5 @@ def test_it_has_a_receipt_of_every_upload(house: Any, carried: Any, door: Any) -
     carried.studies()
     files = taken(door(house.contributor).raw("get", f"/datasets/{house.dataset.slug}/own?site={house.site.code}"))
     receipt = json.loads(files[f"{house.dataset.slug}-{house.site.code}/receipts/{upload.pk}.json"])
+    assert receipt["pieces"] == []
     assert receipt["files"][0]["verdict"] == "kept" and receipt["studies"][0]["state"] == "recorded"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import json
 import os
 import tarfile
 import time
@@ -22,6 +23,7 @@ from pipeline import bundle
 from registry.audit.models import Line
 from registry.intake import actions, arriving, quarantine, sending, wiping
 from registry.intake.models import Piece, Upload, UploadFile
+from registry.releases.own import _receipt as site_receipt
 from registry.rules import Denied, Invalid
 from registry.runs.models import Mail, Run
 
@@ -470,6 +472,8 @@ def test_what_nobody_goes_on_with_ends(sender: Sender) -> None:
     told = sender.door.get(f"/uploads/{sender.upload}/receipt")["pieces"]
     assert [(row["number"], row["code"], bool(row["advice"])) for row in told] == [(1, "piece_expired", True), (2, "", False)]
     assert Line.objects.filter(act="upload.pieces_expired").count() == 1
+    own = json.loads(site_receipt("site", piece.upload).data or b"")["pieces"]  # what a site takes home says it too
+    assert [(row["number"], row["code"]) for row in own] == [(1, "piece_expired"), (2, "")]
 
 
 def test_an_upload_that_is_dropped_leaves_nothing(sender: Sender) -> None:
