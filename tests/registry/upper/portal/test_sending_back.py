@@ -105,3 +105,15 @@ def test_a_volume_is_for_whom_the_policy_lets_see_it(house: Any) -> None:
     assert Line.objects.count() == before
     assert actions.volume(house.contributor, file).is_file()
     assert list(Line.objects.filter(seq__gt=before).values_list("act", flat=True)) == ["image.view"]
+
+
+def test_the_site_may_answer_by_saying_what_the_image_is(house: Any) -> None:
+    image = house.image(house.person(), state="proposed", provenance={"contrast": {"protocol": "0a" * 16}})
+    upload = Upload.objects.create(dataset=house.dataset, site=house.site, contributor=house.contributor, state="done")
+    study = Study.objects.create(pk=image.study_id, upload=upload, study_code="s", state="recorded", participant=image.visit.participant, visit=image.visit)
+    actions.return_image(house.steward, image, "Is this no T2w?")
+    actions.correct(house.contributor, image, {"datatype": "anat", "suffix": "T2w"})
+    image.refresh_from_db()
+    study.refresh_from_db()
+    assert (image.state, image.decided_by) == ("refused", None)  # nobody refused it: what the study gives anew may take its place
+    assert study.state == "ready"
