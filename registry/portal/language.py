@@ -29,7 +29,7 @@ class PagesLanguage(LocaleMiddleware):
 class LanguagePage(Page):
     """The choice of a language, kept in a cookie; leads back to where it was made."""
 
-    for_strangers = True
+    for_strangers = before_factor = True
 
     def post(self, request: HttpRequest) -> HttpResponse:
         return set_language(request)

@@ -62,7 +62,8 @@ def code(secret: str) -> str:
     return totp(secret, factors.time.time())
 
 
-def test_who_decides_is_led_to_set_it_up_and_gets_nothing_before(steward: User, world: Any) -> None:
+def test_who_decides_is_led_to_set_it_up_and_gets_nothing_before(steward: User, world: Any, settings: Any) -> None:
+    settings.MYELIN_ADMIN = True
     client, plain = browser(steward), browser(person(world, "otto"))
     for page in ("/", "/account", "/account/sessions", "/invitations", "/admin/"):
         answer = client.get(page)
@@ -102,7 +103,8 @@ def test_a_role_given_meanwhile_asks_for_it_at_once(world: Any) -> None:
     assert client.get("/account")["Location"].startswith(FACTOR)
 
 
-def test_the_administrations_own_sign_in_is_no_way_around(world: Any) -> None:
+def test_the_administrations_own_sign_in_is_no_way_around(world: Any, settings: Any) -> None:
+    settings.MYELIN_ADMIN = True
     admin = person(world, "admin")
     User.objects.filter(pk=admin.pk).update(is_staff=True, is_superuser=True)
     client = Client()
@@ -121,7 +123,7 @@ def test_password_alone_signs_nobody_in_who_has_a_second_factor(enrolled: Any) -
     assert "myelin_device" not in client.cookies
     for page in (FACTOR, "/account/second-factor/another", "/account/second-factor/codes"):
         assert client.post(page).status_code in (302, 403), page
-    assert User.objects.get(pk=user.pk).get_session_auth_hash() and factors.enrolled(user)
+    assert client.get(FACTOR)["Location"] == "/sign-in/code" and factors.enrolled(user)
     assert send(client, "/sign-in/code", "/sign-in/code", code="000000").status_code == 403
     assert Line.objects.order_by("-seq")[0].detail == {"denied": "wrong_code"}
     assert send(client, "/sign-in/code", "/sign-in/code", code=code(secret), next="/account/password")["Location"] == "/account/password"

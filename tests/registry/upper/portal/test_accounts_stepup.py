@@ -51,10 +51,12 @@ def fields(page: str) -> dict[str, Any]:
 
 def test_a_page_asks_in_its_place_and_goes_on_with_what_was_typed(world: Any, dangerous: None) -> None:
     client = browser(person(world))
+    before = Line.objects.count()
     asked = client.get("/dangerous")
     assert asked.status_code == 403 and "a face" not in asked.content.decode()
     kept = fields(asked.content.decode())
     assert client.post("/dangerous", {**kept, "step_up-password": "another passphrase"}).status_code == 403
+    assert Line.objects.count() == before + 2  # one each
     assert client.post("/dangerous", {**kept, "step_up-password": PASSWORD})["Location"] == "/dangerous"
     assert client.get("/dangerous").content == b"a face"
     assert acts().count("session.step_up") == 2  # one refused, one not
