@@ -11,6 +11,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from django.views import View
 
 from registry.portal.headers import POLICY, ContentSecurityPolicy, wider
+from tests.registry.browsers import shown
 from tests.registry.upper.portal.strict import faults, loose, policy_of
 
 pytestmark = pytest.mark.django_db(databases="__all__")
@@ -90,7 +91,7 @@ def test_the_administration_is_closed_until_it_is_opened_and_then_open_to_staff_
     def asked(user: Any, path: str) -> int:
         client = Client()
         if user is not None:
-            client.force_login(user)
+            shown(client, user)
         status: int = client.get(path).status_code
         return status
 
@@ -102,7 +103,7 @@ def test_the_administration_is_closed_until_it_is_opened_and_then_open_to_staff_
     assert [asked(user, path) for user in (None, plain) for path in paths] == [302, 200, 302, 302] * 2
     assert asked(staff, "/admin/accounts/user/add/") == 403
     client = Client()
-    client.force_login(staff)
+    shown(client, staff)
     assert client.post(f"/admin/accounts/user/{staff.pk}/change/", {"email": "another@example.org"}).status_code == 403
 
 
