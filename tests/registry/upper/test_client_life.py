@@ -35,7 +35,7 @@ def line(live_server: Any) -> Any:
     lines: list[Registry] = []
 
     def to(user: User) -> Registry:
-        lines.append(Registry(live_server.url, access.issue_token(user, "desk", SCOPES, 5)[1], attempts=1))
+        lines.append(Registry(live_server.url, access.issue_token(user, "desk", SCOPES, 5, by_operator=True)[1], attempts=1))
         return lines[-1]
 
     yield to
