@@ -38,7 +38,7 @@ def test_four_sites_and_a_board_that_votes(world: Any, live_server: Any, carried
     colleague = world.user("colleague", institution=" university of TURIN ", country="IT")
     for user in (*team, *board, colleague):
         access.give_role("system:test", user, dataset, "committee")
-    request, key = asked(at_desk(live_server, team[0]), team)
+    request, key = asked(at_desk(live_server, team[0]), at_desk(live_server, team[1]), team)
     votes(live_server, request, team, board, colleague, steward, world.user("stranger"))
 
     # Each of the team signs, and has a package for a key of their own.
@@ -97,12 +97,13 @@ def check_views(world: Any, live_server: Any, desks: dict[str, Desk], people: di
     assert stranger.get("/datasets/inni/count")["exact"] is False and listed(stranger, "/participants?dataset=inni") == []
 
 
-def asked(desk: Desk, team: list[User]) -> tuple[Request, Any]:
-    """The request, handed in with one more member, and the key of its requester."""
+def asked(desk: Desk, other: Desk, team: list[User]) -> tuple[Request, Any]:
+    """The request, handed in with one more member, who is of another institution and joins by their own word; and the key of its requester."""
     key = pyrage.x25519.Identity.generate()
     wanted = {"dataset": "inni", "title": "Thalamus", "abstract": "We measure.", "purpose": "HMB", "recipient_key": str(key.to_public())}
     made = desk.post("/requests", wanted, 201)
-    desk.post(f"/requests/{made['id']}/members", {"email": team[1].email}, 201)
+    named = desk.post(f"/requests/{made['id']}/members", {"email": team[1].email, "country": "IT"}, 202)
+    other.post(f"/namings/{named['id']}", {"join": True}, 200)
     desk.post(f"/requests/{made['id']}/submit", {}, 200)
     return Request.objects.get(pk=made["id"]), key
 
