@@ -75,7 +75,8 @@ def test_a_folder_is_handed_in_and_complete_when_both_sides_agree(browse: Browsi
     assert axe(page) == []
     page.click("#start")
     upload = waited(page, lambda: Upload.objects.filter(state="received").first())
-    assert "complete" not in page.inner_text("#where").lower().replace("nothing is complete", "")
+    page.wait_for_selector("#where:has-text('nothing is complete')")  # all is sent, and nobody has looked at it yet
+    assert page.get_attribute("#hand-in", "data-complete") is None
     assert carried.really("sort") == 1
     page.wait_for_selector("#hand-in[data-complete]")
     assert "Complete: all 13 files" in page.inner_text("#where")
@@ -112,7 +113,8 @@ def test_a_closed_tab_loses_nothing_and_the_receipt_is_joined_later(browse: Brow
     page.click("#start")
     waited(page, lambda: Upload.objects.get().state == "received")
     begun = [line for line in heard if line[0] == "POST" and line[1].endswith("/tus")]
-    assert len(begun) == 2 - len(kept) and "complete" not in page.inner_text("#where").lower().replace("nothing is complete", "")
+    assert len(begun) == 2 - len(kept)
+    page.wait_for_selector("#where:has-text('nothing is complete')")
     assert carried.really("sort") == 1
     page.wait_for_selector("#hand-in[data-complete]")
     page.goto(f"/uploads/{upload.pk}")
