@@ -89,6 +89,7 @@ def continuous(depth: str) -> Result:
         return Result("not run now", met=None, sample=True)
     with clone(shared=True) as where:
         code, text, seconds = call(where, "bash", ".ci/run")
+    (ROOT / "build" / "show" / "ci.log").write_text(text, "utf-8")
     passed, failed, skipped = counted(text)
     figure = f"exit {code}: {passed} passed, {failed} failed, {skipped} skipped, {seconds / 60:.1f} min"
     return Result(figure, met=code == 0 and skipped == 0 and seconds < 1800)

@@ -42,10 +42,14 @@ ROWS = [
     Row(
         "withdrawal at 50 random moments of a download of at least 64 MiB",
         "at most 1 MiB after it, ends as an error, later 403, 404 or 410",
-        joined("governance_leaving_rows", "cut_downloads"),
+        not_quick(joined("governance_leaving_rows", "cut_downloads")),
     ),
     Row("differencing attacker over the live counts, 20 cohorts of 300", "0 claims", joined("governance_count_rows", "differencing")),
-    Row("50 readers during a freeze of 1,000 participants", "p95, 0 errors, chain verifies", joined("governance_release_rows", "readers_during_freeze")),
+    Row(
+        "50 readers during a freeze of 1,000 participants",
+        "p95, 0 errors, chain verifies",
+        not_quick(joined("governance_release_rows", "readers_during_freeze")),
+    ),
     Row(
         "import of a 2,000-row clinical CSV with 50 planted faults",
         "50 named by row and column, 0 rows written; after mending, all; again: 0 changes",

@@ -20,7 +20,7 @@ ROWS = [
     Row("fresh clone, no .venv, make demo", "exit 0; story under 8 min on 2 cores", fresh.demo),
     Row("fresh clone, make test", "passes; skips named", fresh.suite),
     Row(".ci/run on a new machine", "passes, 0 skipped, under 30 min", fresh.continuous),
-    Row("pipeline on all shared DICOM", "files in = files accounted for; validator errors 0", pipeline_rows.shared_data),
+    Row("pipeline on all shared DICOM", "files in = files accounted for; validator errors 0", not_quick(pipeline_rows.shared_data)),
     Row("stranger, two patients, no consent", "3 of 3 wait with a reason, 0 converted", fresh.waiting),
     Row("SIGKILL at 20 random moments, then rerun", "0 half-written files, same final tree", not_quick(pipeline_rows.killed)),
     Row("the carrier while it works", "no database address, no vault, no Django", pipeline_rows.carrier),

@@ -68,17 +68,15 @@ def series_of(source: Path) -> dict[str, set[str]]:
 
 
 def shared_data(depth: str) -> Result:
-    """All of the shared scans as one upload (`quick`: the odd files and one case drawn by seed)."""
+    """All of the shared scans as one upload."""
     with desk() as here:
         source = here / "in"
-        cases = sorted((CACHE / "dicom").iterdir())
-        chosen = random.Random(SEED).sample(cases, 1) if depth == "quick" else cases
-        for case in [*chosen, CACHE / "edge"]:
+        for case in [*sorted((CACHE / "dicom").iterdir()), CACHE / "edge"]:
             (shutil.copytree if case.is_dir() else shutil.copy)(case, source / case.name) if source.exists() or not source.mkdir() else None
         started = time.monotonic()
         done = subprocess.run(command(source, here / "out", here / "key"), env=environment(), cwd=here, capture_output=True, text=True, check=False)
         minutes = (time.monotonic() - started) / 60
-        return judged(source, here / "out", done, minutes, sample=depth == "quick")
+        return judged(source, here / "out", done, minutes, sample=False)
 
 
 def judged(source: Path, out: Path, done: subprocess.CompletedProcess[str], minutes: float, *, sample: bool) -> Result:
