@@ -76,10 +76,10 @@ def shared_data(depth: str) -> Result:
         started = time.monotonic()
         done = subprocess.run(command(source, here / "out", here / "key"), env=environment(), cwd=here, capture_output=True, text=True, check=False)
         minutes = (time.monotonic() - started) / 60
-        return judged(source, here / "out", done, minutes, sample=False)
+        return judged(source, here / "out", done, minutes)
 
 
-def judged(source: Path, out: Path, done: subprocess.CompletedProcess[str], minutes: float, *, sample: bool) -> Result:
+def judged(source: Path, out: Path, done: subprocess.CompletedProcess[str], minutes: float) -> Result:
     """The figures of one run."""
     if done.returncode or "Traceback" in done.stderr:
         return Result(f"exit {done.returncode}: {done.stderr[-300:]}", met=False)
@@ -95,7 +95,7 @@ def judged(source: Path, out: Path, done: subprocess.CompletedProcess[str], minu
     figure = f"{given.total()} files in = {told.total()} accounted for ({', '.join(f'{n} {word}' for word, n in sorted(words.items()))}); "
     figure += f"{through} of {len(series)} series converted, {waits} wait; {sum(1 for image in value['images'] if image['products'])} images; "
     figure += f"validator errors {report.errors}; {minutes:.1f} min"
-    return Result(figure, met=given == told and report.errors == 0 and through > 0 and words["failed"] == 0, sample=sample)
+    return Result(figure, met=given == told and report.errors == 0 and through > 0 and words["failed"] == 0)
 
 
 # --- killed ----------------------------------------------------------------------------------------------------------------------------------------
