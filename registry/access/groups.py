@@ -16,7 +16,7 @@ from django.db.models.fields import CharField
 from django.utils import timezone
 
 from registry import rules
-from registry.access import deciding, policy
+from registry.access import deciding, holding, policy
 from registry.access.models import Request, RequestedParticipant
 from registry.consent import queries as consent
 from registry.consent.models import ConsentFact
@@ -81,12 +81,12 @@ def _answer(key: str, facts: rules.ConsentFacts | None, purpose: rules.Purpose, 
 
 
 def may_judge(asker: Any, request: Request) -> bool:
-    """Whether somebody decides or votes on a request, and so sees whom it asks for in exact numbers: not for who is of its team."""
+    """Whether somebody decides or votes on a request, and so sees whom it asks for in exact numbers. Who votes does not judge what they ask for themselves."""
     if policy.ask_in(asker, "decide", request.dataset_id).permitted:
         return True
     facts = policy.facts_of_asker(asker)
     voter = any(role.kind == request.dataset.voters and role.dataset == str(request.dataset_id) for role in facts.roles)
-    return facts.active and voter and bool(request.dataset.quorum)
+    return facts.active and voter and bool(request.dataset.quorum) and facts.user not in {str(pk) for pk in holding.team_of(request)}
 
 
 def people_in(request: Request, keys: Iterable[str]) -> set[UUID]:

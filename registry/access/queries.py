@@ -198,20 +198,21 @@ class Pace:
     granted: float | None = None
 
 
-FEW = 5  # decided requests, below which nothing is said of them: one request's fate is its requester's
+FEW = 5  # requests that are told of together, never one by one: one request's fate is its requester's
 
 
 def pace(datasets: Iterable[Dataset]) -> dict[UUID, Pace]:
-    """How fast each of these datasets decided, and how often it granted, once it decided `FEW` requests."""
+    """How fast each of these datasets decided, and how often it granted. The newest decisions are counted once they are `FEW` more."""
     found: dict[UUID, list[tuple[float, bool]]] = {one.pk: [] for one in datasets}
     rows = Request.objects.filter(dataset__in=list(found), submitted_at__isnull=False, decided_at__isnull=False)
-    for pk, submitted, decided, state in rows.order_by().values_list("dataset", "submitted_at", "decided_at", "state"):
+    for pk, submitted, decided, state in rows.order_by("decided_at", "pk").values_list("dataset", "submitted_at", "decided_at", "state"):
         found[pk].append((max(0.0, (decided - submitted).total_seconds() / 86_400), state != "rejected"))
     return {pk: _pace(told) for pk, told in found.items()}
 
 
 def _pace(told: list[tuple[float, bool]]) -> Pace:
-    if len(told) < FEW:
+    told = told[: len(told) // FEW * FEW]
+    if not told:
         return Pace()
     return Pace(len(told), statistics.median(days for days, _ in told), sum(yes for _, yes in told) / len(told))
 

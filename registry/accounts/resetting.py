@@ -8,7 +8,7 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.http import HttpRequest
 
-from registry.accounts import limits, links, throttles
+from registry.accounts import devices, limits, links, throttles
 from registry.accounts.models import User
 from registry.audit import actions as audit
 from registry.rules import Conflict, Invalid
@@ -22,7 +22,9 @@ def ask(request: HttpRequest, email: str) -> None:
     throttles.allowed(limits.hit("letters", f"reset|{throttles.address_of(request)}", *settings.MYELIN_LIMITS["letters"]))
     account = email.strip().lower()
     user = User.objects.filter(email__iexact=account, is_active=True).first()
-    within = limits.hit("letters", f"reset-account|{account}", LETTERS_A_DAY, 86_400).allowed  # counted whether there is such an account or not
+    device = devices.of(request, account)  # of the owner, whose letters no stranger uses up
+    who = f"reset-device|{device}" if device else f"reset-account|{account}"
+    within = limits.hit("letters", who, LETTERS_A_DAY, 86_400).allowed  # counted whether there is such an account or not
     if user is not None and not (user.has_usable_password() and within):
         user = None
     with transaction.atomic():

@@ -11,7 +11,7 @@ import time
 from datetime import timedelta
 
 from django.conf import settings
-from django.contrib.auth import get_user, login, update_session_auth_hash
+from django.contrib.auth import get_user, login, logout, update_session_auth_hash
 from django.db import transaction
 from django.db.models import F, QuerySet
 from django.http import HttpRequest
@@ -36,7 +36,10 @@ def signed_in(request: HttpRequest) -> User:
 
 
 def begin(request: HttpRequest, user: User, **how: str) -> None:
-    """Begins a session of this account and writes its line."""
+    """Begins a session of this account and writes its line. One that goes on in this browser is over, with the code and the stepping up that it has shown."""
+    if request.user.is_authenticated:
+        end(request)
+        logout(request)
     login(request, user, backend=BACKEND)
     request.session[MINE] = str(OpenSession.objects.create(user=user, device=device(request), proof=proof(user)).pk)
     request.session[BEGAN] = int(time.time())

@@ -40,7 +40,7 @@ class InScope(BasePermission):
         plain = "read" if request.method in SAFE_METHODS else "write"
         wanted = getattr(view, "scopes", {}).get(request.method, plain)
         if not isinstance(request.auth, Token):
-            _shown(request, wanted)
+            _shown(request, wanted, request.method in getattr(view, "step_up", ()))
         elif wanted not in request.auth.scopes:
             raise ScopeMissing
         elif factors.refuses(request.auth, wanted):
@@ -48,13 +48,13 @@ class InScope(BasePermission):
         return True
 
 
-def _shown(request: Request, wanted: str) -> None:
-    """Whether the session has shown what its account and this scope need. Raises FactorNeeded, StepUpNeeded."""
+def _shown(request: Request, wanted: str, step_up: bool) -> None:
+    """Whether the session has shown what its account, this scope and this door need. Raises FactorNeeded, StepUpNeeded."""
     if not request.user.is_authenticated:
         return
     if factors.needed(request._request):
         raise FactorNeeded
-    if stepup.dangerous([wanted]) and not stepup.done(request._request):
+    if (step_up or stepup.dangerous([wanted])) and not stepup.done(request._request):
         raise StepUpNeeded
 
 
@@ -110,6 +110,7 @@ class Door(APIView):
     content_negotiation_class = AnyMedia
     schema = Described()
     scopes: dict[str, str] = {}
+    step_up: tuple[str, ...] = ()  # methods that a session steps up for though their scope asks for none, as their pages do
     gives = True  # whether what GET answers is data of somebody, of which `recording` writes a line; a door that gives none says so
 
     def perform_authentication(self, request: Request) -> None:

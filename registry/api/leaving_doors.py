@@ -27,6 +27,8 @@ def withdrawal_told(asker: Any, removal: Any) -> Any:
 
 
 class WithdrawDoor(Door):
+    step_up = ("POST",)
+
     @told(
         shapes.WithdrawalShape,
         request=shapes.Withdraw,
@@ -133,6 +135,8 @@ class CertificateDoor(Removals):
 
 class PersonReportDoor(Door):
     """The identifier comes in the body: no address and no log holds it."""
+
+    step_up = ("POST",)
 
     @told(shapes.PersonReport, request=shapes.WhoseReport, summary="All that is held of a person, why, and who had it: for their site", tags=["people"])
     def post(self, request: Request) -> Response:

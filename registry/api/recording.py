@@ -106,8 +106,11 @@ def _denied_by_admin(request: HttpRequest, answer: HttpResponseBase) -> tuple[st
 
 
 def given(request: HttpRequest, answer: HttpResponseBase) -> tuple[str] | None:
-    """("",) where data of somebody are given: by a door that does not say it gives none, or by a page of the administration."""
+    """("",) where data of somebody are given: by a door that does not say it gives none, by a page of the administration, or by a page that shows itself
+    again with a form that is wrong, and says so (`answer.shows`)."""
     match = request.resolver_match
+    if request.method not in SAFE and getattr(answer, "shows", False):
+        return ("",)
     if match is None or request.method not in SAFE or not 200 <= answer.status_code < 300:
         return None
     if match.app_name == "admin":

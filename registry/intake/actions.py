@@ -25,7 +25,7 @@ from registry.intake.carrying import order_sort, order_study, publish_study, rec
 from registry.intake.correcting import checked, correct, known_visit, parsed_labels, words
 from registry.intake.deciding import accept_image, accept_images, after, answer_image, look, quality, refuse_image, return_image, view_after, volume
 from registry.intake.models import Study, Upload, UploadFile
-from registry.intake.room import declared, receiving, taken
+from registry.intake.room import declared, receiving, taken, within
 from registry.intake.sending import add_chunk, begin_piece, give_up_piece, lose, unfinished
 from registry.intake.wiping import tick
 from registry.rules import Conflict, Invalid
@@ -190,6 +190,7 @@ def _room(upload: Upload, length: int) -> None:
     total = upload.files.aggregate(total=Sum("bytes"))["total"] or 0
     if total + length > settings.MYELIN_MAX_UPLOAD_MB << 20:
         raise Invalid("upload_too_large", "This upload would be larger than this registry takes at once.", "Close it and begin another.")
+    within(upload, total + length)
 
 
 def complete_upload(actor: User, upload: Upload, count: int, size: int) -> Upload:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from django.conf import settings
 from django.db.models import Q, Sum
@@ -56,18 +56,31 @@ def declared(site: Site, size: int) -> None:
         raise Invalid("no_space", "The registry's disk has no room for so much now.", ADVICE["no_space"])
 
 
-def _arrived(which: Q) -> list[tuple[object, int, int]]:
-    """(site, bytes that arrived, bytes that were declared while it is open) of each upload."""
+def within(upload: Upload, total: int) -> None:
+    """Whether a site has room for an upload of `total` bytes, where that is more than it declared. Raises Invalid: `quota_exceeded`."""
+    quota, said = settings.MYELIN_SITE_QUOTA_MB << 20, int(upload.manifest.get("bytes", 0))
+    if not quota or total <= said:
+        return
+    others = Upload.objects.filter(site=upload.site_id, wiped_at=None).exclude(pk=upload.pk)
+    begun = dict(Piece.objects.filter(upload__in=others, state=Piece.State.OPEN).order_by().values_list("upload").annotate(Sum("length")))
+    rows = _arrived(Q(pk__in=others), "pk")
+    if total + sum(max(have + begun.get(pk, 0), told) for pk, have, told in rows) > quota:
+        raise Invalid("quota_exceeded", "Your site would have more waiting here than it may.", "Decide on what waits, or ask the operators for more room.")
+
+
+def _arrived(which: Q, name: str = "site") -> list[tuple[Any, int, int]]:
+    """(its site or what `name` says, bytes that arrived, bytes that were declared while it is open) of each upload."""
     rows = Upload.objects.filter(which).annotate(have=Sum("files__bytes", filter=Q(files__number__isnull=False)))
-    told = rows.values_list("site", "have", "state", "manifest")
+    told = rows.values_list(name, "have", "state", "manifest")
     return [(site, have or 0, int(said.get("bytes", 0)) if state == Upload.State.RECEIVING else 0) for site, have, state, said in told]
 
 
 def fits(upload: Upload, length: int) -> None:
-    """Whether so much more can come into an upload. Raises Invalid: `upload_too_large`, `no_space`."""
+    """Whether so much more can come into an upload. Raises Invalid: `upload_too_large`, `quota_exceeded`, `no_space`."""
     files = upload.files.exclude(number=None).aggregate(total=Sum("bytes"))["total"] or 0
     opened = upload.pieces.filter(state=Piece.State.OPEN).aggregate(total=Sum("length"))["total"] or 0
     if files + opened + length > settings.MYELIN_MAX_UPLOAD_MB << 20:
         raise Invalid("upload_too_large", "This upload would be larger than this registry takes at once.", "Close it and begin another.")
+    within(upload, files + opened + length)
     if length > quarantine.free():
         raise Invalid("no_space", "The registry's disk is too full to take this.", ADVICE["no_space"])

@@ -139,6 +139,19 @@ class PasswordPage(Page, PasswordChangeView):
     template_name = "portal/password.html"
     success_url = reverse_lazy("portal:account")
 
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """The old password that is asked for here is a guess like any other."""
+        try:
+            factors.count(request, stepup.signed_in(request))
+        except signing.TooManyTries as error:
+            form = self.get_form_class()(request.user)  # what was typed is not even looked at
+            form.cleaned_data = {}
+            form.add_error(None, WAIT)
+            held = self.render_to_response(self.get_context_data(form=form), status=429)
+            held.headers["Retry-After"] = str(error.wait_s)
+            return held
+        return super().post(request, *args, **kwargs)
+
     def form_valid(self, form: Any) -> HttpResponse:
         return signing.change_password(self.request, form, super().form_valid)
 

@@ -9,11 +9,13 @@ from django.contrib.auth.forms import SetPasswordForm
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 
 from registry.access import inviting
-from registry.accounts import provider, sessions
+from registry.accounts import factors, provider, sessions
 from registry.accounts.models import Dataset, Site, User
 from registry.portal.account.forms import Invite
+from registry.portal.account.guard import led
 from registry.portal.pages import Page
 from registry.rules import Refusal
 
@@ -96,6 +98,8 @@ class AcceptPage(Page):
         try:
             invitation = inviting.found(secret)
             if request.user.is_authenticated:
+                if factors.needed(request) == "code":
+                    return led(request, reverse("portal:code"))  # a password alone takes no roles where there is more to show
                 return self._signed_in(request, secret, data is not None)
             if inviting.account_of(invitation) is not None:
                 return render(request, "portal/account/accept.html", {"known": True})

@@ -47,6 +47,7 @@ class Handing(Page):
             status = 409 if isinstance(self.refused, Conflict) else 422
             told |= {"refused": self.refused, "errors": getattr(self.refused, "errors", [])[:MOST_TOLD]}
         answer = render(self.request, self.template, told, status=status)
+        answer.shows = self.gives  # type: ignore[attr-defined]  # `registry.api.recording`: what a form's page shows again is a look like any other
         answer.about = [self.shown_of] if self.shown_of else []  # type: ignore[attr-defined]  # `registry.api.about`: whose log says that somebody looked
         return answer
 

@@ -31,6 +31,7 @@ class OneUpload(Handing):
     """One upload: its studies, those that wait first, and what was not taken, with reasons."""
 
     template = "portal/handing/upload.html"
+    gives = True
 
     def upload(self, pk: UUID) -> Upload:
         return found(queries.uploads(self.asker), pk=pk)
@@ -53,8 +54,6 @@ class OneUpload(Handing):
 
 
 class UploadPage(OneUpload):
-    gives = True
-
     def get(self, request: HttpRequest, pk: UUID) -> HttpResponse:
         return self.shown(self.upload(pk), Whose())
 
@@ -97,6 +96,7 @@ class OneStudy(Handing):
     """One study: whose it is, what became of its images and files, and what can be said about it."""
 
     template = "portal/handing/study.html"
+    gives = True
 
     def study(self, pk: UUID) -> Study:
         rows = queries.studies(self.asker).select_related("participant", "visit", "upload__dataset", "upload__site")
@@ -120,8 +120,6 @@ class OneStudy(Handing):
 
 
 class StudyPage(OneStudy):
-    gives = True
-
     def get(self, request: HttpRequest, pk: UUID) -> HttpResponse:
         return self.shown(self.study(pk))
 

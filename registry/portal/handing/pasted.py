@@ -22,7 +22,7 @@ from registry.rules import BOXES, Invalid, Refusal
 from registry.subjects import actions as subjects
 from registry.subjects.models import Participant
 
-MOST = 1000
+MOST, WIDEST = 1000, 60
 # kind -> (column -> whether every row needs it)
 COLUMNS: dict[str, dict[str, bool]] = {
     "people": {"patient_id": True, "issuer": False, "sex": False, "birth_year_band": False},
@@ -58,8 +58,13 @@ class Reading:
 
 def read(asker: User, place: Place, kind: str, text: str) -> Reading:
     """The table, row by row. Raises Denied to who does not hand in for the place."""
-    cells = [row for row in csv.reader(io.StringIO(text.lstrip("\ufeff")), delimiter=_mark(text)) if any(one.strip() for one in row)]
-    told = Reading([name.strip().lower() for name in cells[0]] if cells else [], [[one.strip() for one in row] for row in cells[1 : MOST + 1]])
+    try:
+        cells = [row for row in csv.reader(io.StringIO(text.lstrip("\ufeff"), newline=""), delimiter=_mark(text)) if any(one.strip() for one in row)]
+    except csv.Error:
+        return Reading(faults=[Fault(0, "", _("this cannot be read as a table: look for a quotation mark too many, and copy it anew"))])
+    if cells and len(cells[0]) > WIDEST:
+        return Reading(faults=[Fault(1, "", _("there are more columns than any table here has"))])
+    told = Reading([name.strip().lower() for name in cells[0]] if cells else [], [[one.strip() for one in row[:WIDEST]] for row in cells[1 : MOST + 1]])
     told.faults += _heads(kind, told.columns, len(cells) - 1)
     if told.faults:
         return told

@@ -96,7 +96,9 @@ class PastePage(Handing):
     def _shown(self, place: overview.Place, kind: str, form: Pasted, status: int = 200, told: pasted.Reading | None = None) -> HttpResponse:
         columns = [(name, needed) for name, needed in pasted.COLUMNS[kind].items()]
         more = self.about(place.dataset, _people(place.dataset, place.site))
-        return self.show(status, place=place, kind=kind, title=TITLES[kind], form=form, told=told, columns=columns, **more)
+        answer = self.show(status, place=place, kind=kind, title=TITLES[kind], form=form, told=told, columns=columns, **more)
+        answer.shows = told is not None  # type: ignore[attr-defined]  # a preview tells who is registered
+        return answer
 
 
 def _people(dataset: Any, site: Any) -> tuple[str, Any]:
@@ -117,6 +119,7 @@ class OnePerson(Handing):
     """One participant, for their own site: consent with its history, visits, images and their states, and what can be done."""
 
     template = "portal/handing/person.html"
+    gives = True
 
     def person(self, pk: UUID) -> Participant:
         """Somebody of a site for which the asker hands in. Raises Http404."""
@@ -135,8 +138,6 @@ class OnePerson(Handing):
 
 
 class PersonPage(OnePerson):
-    gives = True
-
     def get(self, request: HttpRequest, pk: UUID) -> HttpResponse:
         return self.shown(self.person(pk))
 
@@ -189,7 +190,6 @@ class ConsentPage(OnPerson):
 class ReportPage(OnePerson):
     """All that is held of somebody, why, and who had it, as a file: for the person, through their site. The act writes its own line."""
 
-    gives = True
     step_up = True
 
     def get(self, request: HttpRequest, pk: UUID) -> HttpResponse:
@@ -205,6 +205,7 @@ class WithdrawPage(OnePerson):
     """Somebody leaves: what ends at once, what follows, and the label typed, for it cannot be taken back."""
 
     template = "portal/handing/withdraw.html"
+    gives = False
     step_up = True
 
     def get(self, request: HttpRequest, pk: UUID) -> HttpResponse:

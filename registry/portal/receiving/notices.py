@@ -35,7 +35,9 @@ class Notices(ActingPage):
             "unsigned": due.filter(resign_by__isnull=False),
             "others": queries.notices(self.asker).exclude(user=self.asker).filter(acknowledged_at=None).select_related("user")[:SHOWN],
         }
-        return render(self.request, "portal/receiving/notices.html", shown, status=status)
+        answer = render(self.request, "portal/receiving/notices.html", shown, status=status)
+        answer.shows = True  # type: ignore[attr-defined]  # `registry.api.recording`
+        return answer
 
 
 class NoticesPage(Notices):

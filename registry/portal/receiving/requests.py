@@ -102,7 +102,9 @@ class ChangePage(ActingPage):
         return self.done(_("The request was changed."), reverse("portal:request", args=[pk]))
 
     def _show(self, held: Request, form: RequestForm, status: int = 200) -> HttpResponse:
-        return render(self.request, "portal/receiving/change.html", {"form": form, "held": held, "crumbs": way_to(held)}, status=status)
+        answer = render(self.request, "portal/receiving/change.html", {"form": form, "held": held, "crumbs": way_to(held)}, status=status)
+        answer.shows = True  # type: ignore[attr-defined]  # `registry.api.recording`
+        return answer
 
 
 class OneRequest(ActingPage):
@@ -140,7 +142,9 @@ class OneRequest(ActingPage):
             "report_form": ReportForm(),
             "attest_form": AttestForm(),
         }
-        return render(self.request, "portal/receiving/request.html", told | forms, status=status)
+        answer = render(self.request, "portal/receiving/request.html", told | forms, status=status)
+        answer.shows = True  # type: ignore[attr-defined]  # `registry.api.recording`
+        return answer
 
 
 def way_to(held: Request) -> list[tuple[str, Any]]:
