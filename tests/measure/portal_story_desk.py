@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -80,8 +81,12 @@ class Desk:
         self.page.get_by_role("link", name=words).first.click()
         self.page.wait_for_load_state()
 
+    def field(self, label: str) -> Any:
+        """What is labelled so; Django ends most labels with a colon."""
+        return self.page.get_by_label(re.compile(rf"^\s*{re.escape(label)}:?\s*$")).first
+
     def fill(self, label: str, text: str) -> None:
-        self.page.get_by_label(label, exact=True).first.fill(text)
+        self.field(label).fill(text)
 
     def text(self) -> str:
         return str(self.page.inner_text("main"))

@@ -91,7 +91,7 @@ def opened(servers: Any, anybody: Any, gallery: Gallery) -> Told:
         password = servers.person(email, "--institution", institution, "--country", country)
         servers.manage("accounts", "role", email, "sheath", role, *(("--site", "nordvik") if role == "contributor" else ()))
         page = anybody()
-        page.set_default_timeout(60_000)
+        page.set_default_timeout(30_000)
         desks[role] = Desk(page, email, password, gallery)
     return Told(**desks, anybody=anybody, scans=servers.folder / "scans" / "nordvik", cast=[], gallery=gallery)
 
