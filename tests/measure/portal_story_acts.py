@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import tarfile
 from pathlib import Path
@@ -40,13 +41,16 @@ def contributor_arrives(told: Any) -> None:
 def registers(told: Any) -> None:
     """Three tables, each looked at before it is taken."""
     desk, people, visits, consents = told.contributor, ["patient_id\tissuer\tsex\tbirth_year_band"], ["participant\tissuer\tvisit\tdate"], []
-    consents.append("participant\tissuer\tkind\tpermission\tmodifiers\ttransfer\talso")
+    consents.append("participant\tissuer\tkind\tpermission\tmodifiers\ttransfer\talso\tevidence_sha256")
     for one in told.cast:
         low = one.birth_date.year // 5 * 5
         people.append("\t".join([one.source_id, one.issuer, one.sex, f"{low}-{low + 4}"]))
         visits.append("\t".join([one.source_id, one.issuer, "m00", DAY]))
+        paper = hashlib.sha256(f"signed by {one.name}".encode()).hexdigest()
         also = " ".join(name for name in ("commercial", "ai_training") if getattr(one.consent, name))
-        consents.append("\t".join([one.source_id, one.issuer, "given", one.consent.permission, " ".join(one.consent.modifiers), one.consent.transfer, also]))
+        consents.append(
+            "\t".join([one.source_id, one.issuer, "given", one.consent.permission, " ".join(one.consent.modifiers), one.consent.transfer, also, paper])
+        )
     for kind, rows in (("people", people), ("visits", visits), ("consents", consents)):
         desk.go(f"{PLACE}/people")
         desk.follow({"people": "Participants from a table", "visits": "Visits from a table", "consents": "Consents from a table"}[kind])
@@ -129,8 +133,7 @@ def looks(told: Any) -> None:
     drawn(desk.page)
     desk.page.locator('[name="plane"][value="4"]').check()
     desk.page.wait_for_timeout(1500)
-    desk.page.locator("#viewer").screenshot(path=told.gallery.taken[-1].with_name(f"{len(told.gallery.taken) + 1:02}-image-in-3d.png"))
-    told.gallery.taken.append(told.gallery.taken[-1].with_name(f"{len(told.gallery.taken) + 1:02}-image-in-3d.png"))
+    told.gallery.part(desk.page.locator("#viewer"), "image-in-3d")
 
 
 def compares(told: Any) -> None:
@@ -259,10 +262,7 @@ def makes_key(told: Any) -> None:
     text = Path(down.value.path()).read_text("utf-8")
     told.seen["key"] = next(line for line in text.splitlines() if line.startswith("AGE-SECRET-KEY"))
     desk.page.check("[data-key-saved]")
-    desk.page.locator("#key").screenshot(
-        path=told.gallery.taken[-1].with_name(f"{len(told.gallery.taken) + 1:02}-key.png"), mask=[desk.page.locator("#key pre")]
-    )
-    told.gallery.taken.append(told.gallery.taken[-1].with_name(f"{len(told.gallery.taken) + 1:02}-key.png"))
+    told.gallery.part(desk.page.locator("#key"), "key", mask=[desk.page.locator("#key pre")])
     desk.press("Give this public key")
     desk.step_up()
     desk.shows("Packages are encrypted to this public key")

@@ -39,8 +39,21 @@ class Gallery:
             old.unlink()
 
     def take(self, page: Any, name: str) -> None:
+        self.part(page, name, full_page=True)
+
+    def part(self, what: Any, name: str, **how: Any) -> None:
+        """A page, or a part of it. On a busy machine Chromium's drawing is now and then too slow for one picture: it is asked again."""
+        from playwright.sync_api import Error
+
         path = PICTURES / f"{len(self.taken) + 1:02}-{name}.png"
-        page.screenshot(path=path, full_page=True)
+        for left in (2, 1, 0):
+            try:
+                what.screenshot(path=path, **how)
+                break
+            except Error as error:
+                if not left or "Unable to capture" not in str(error):
+                    raise
+                time.sleep(1)
         self.taken.append(path)
 
     def phone(self, page: Any, name: str) -> None:

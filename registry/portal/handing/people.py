@@ -84,7 +84,8 @@ class PastePage(Handing):
         if made is None:
             assert self.refused is not None
             told.faults = pasted.refusal(self.refused)
-            return self._shown(place, kind, form, told=told)
+            self.refused = None if told.faults else self.refused  # said once, by its row
+            return self._shown(place, kind, form, 422, told=told)
         words = ngettext("%(n)d row was taken.", "%(n)d rows were taken.", len(made)) % {"n": len(made)}
         return self.done(words, "portal:people", slug=slug, site=site)
 
