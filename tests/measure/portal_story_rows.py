@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import portal_story_acts as acts
+import portal_story_asks as asks
 from portal_story_desk import Desk, Gallery, Missing
 from table import Result
 
@@ -37,18 +38,18 @@ STEPS: list[tuple[str, Callable[[Any], None]]] = [
     ("before and after", acts.compares),
     ("the queue is accepted", acts.accepts),
     ("a release is frozen and valid", acts.freezes),
-    ("the researcher counts a cohort", acts.counts),
-    ("the researcher asks", acts.asks),
+    ("the researcher counts a cohort", asks.counts),
+    ("the researcher asks", asks.asks),
     ("the steward decides", acts.decides),
-    ("the researcher makes a key", acts.makes_key),
-    ("the researcher signs", acts.signs),
-    ("a package is built", acts.has_built),
-    ("it is downloaded and decrypted", acts.decrypts),
+    ("the researcher makes a key", asks.makes_key),
+    ("the researcher signs", asks.signs),
+    ("a package is built", asks.has_built),
+    ("it is downloaded and decrypted", asks.decrypts),
     ("the site withdraws a participant", acts.withdraws),
-    ("the old package is refused", acts.refused),
-    ("the notice is attested", acts.attests),
+    ("the old package is refused", asks.refused),
+    ("the notice is attested", asks.attests),
     ("the departure is certified, the next release lacks them", acts.certified),
-    ("the next package lacks them", acts.again),
+    ("the next package lacks them", asks.again),
 ]
 
 
