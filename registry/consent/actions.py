@@ -43,10 +43,7 @@ def record(participant: Participant, kind: str, permission: str = "", *, templat
     is not said, so `ai_training=False` is not the same as nothing.
     Raises Invalid for what no consent can say, Conflict for an event that does not follow from those before (renewing or ending what was never given).
     """
-    if set(said) - {*GRANT, *SIGNING}:
-        raise TypeError(f"A consent has no {', '.join(sorted(set(said) - {*GRANT, *SIGNING}))}.")
-    event = _made(participant, kind, {**({"permission": permission} if permission else {}), **said}, template)
-    _sensible(event)
+    event = meant(participant, kind, permission, template=template, **said)
     with transaction.atomic():
         locked = Participant.objects.select_for_update().get(pk=participant.pk)
         last = queries.events(participant).last()
@@ -56,6 +53,15 @@ def record(participant: Participant, kind: str, permission: str = "", *, templat
         event.save(force_insert=True)
         project(participant)
         subjects.touch(participant)
+    return event
+
+
+def meant(participant: Participant, kind: str, permission: str = "", *, template: ConsentTemplate | None = None, **said: Any) -> ConsentEvent:
+    """The event that `record` would append, looked at by itself: what came before is not asked, and nothing is written. Raises Invalid."""
+    if set(said) - {*GRANT, *SIGNING}:
+        raise TypeError(f"A consent has no {', '.join(sorted(set(said) - {*GRANT, *SIGNING}))}.")
+    event = _made(participant, kind, {**({"permission": permission} if permission else {}), **said}, template)
+    _sensible(event)
     return event
 
 

@@ -77,7 +77,7 @@ class SignInPage(Page):
             form.add_error(None, NO_FIT)
             return _sign_in(request, form, 401, wanted)
         safe = url_has_allowed_host_and_scheme(wanted, {request.get_host()}, require_https=request.is_secure())
-        answer = HttpResponseRedirect(wanted if safe else reverse("portal:account"))
+        answer = HttpResponseRedirect(wanted if safe else reverse("portal:start"))
         if factors.complete(request):  # else the code page does it: who knows the password alone is not the owner yet
             devices.remember(answer, user)
         return answer

@@ -36,6 +36,9 @@ class Command(BaseCommand):
         dataset.add_argument("--sites", default="", help="codes, separated by commas")
         dataset.add_argument("--agreement", type=Path, help="file with the text of the data use agreement")
         dataset.add_argument("--min-count", type=int, default=11)
+        dataset.add_argument("--k", type=int, default=5, help="a release with a smaller class needs two people; 1: none does")
+        dataset.add_argument("--description", default="", help="what it holds, for the catalogue")
+        dataset.add_argument("--licence", default="", help="for the catalogue")
         role = verbs.add_parser("role", help="make a user something in a dataset")
         role.add_argument("email")
         role.add_argument("dataset")
@@ -69,10 +72,11 @@ class Command(BaseCommand):
     def _site(self, code: str, name: str, country: str, **_: Any) -> None:
         self.stdout.write(str(actions.open_site(ACTOR, code, name, country).pk))
 
-    def _dataset(self, slug: str, name: str, sites: str, agreement: Path | None, min_count: int, **_: Any) -> None:
+    def _dataset(self, slug: str, name: str, sites: str, agreement: Path | None, **options: Any) -> None:
         taking_part = [Site.objects.get(code=code) for code in sites.split(",") if code]
         text = agreement.read_text(encoding="utf-8") if agreement else ""
-        self.stdout.write(str(actions.open_dataset(ACTOR, slug, name, taking_part, text, min_count=min_count).pk))
+        fields = {field: options[field] for field in ("min_count", "k", "description", "licence")}
+        self.stdout.write(str(actions.open_dataset(ACTOR, slug, name, taking_part, text, **fields).pk))
 
     def _role(self, email: str, dataset: str, kind: str, site: str, **_: Any) -> None:
         user, where = User.objects.get(email=email.lower()), Dataset.objects.get(slug=dataset)

@@ -27,7 +27,7 @@ WRONG = _("This code does not fit. Each code works once: wait for the next one."
 def onward(request: HttpRequest, wanted: str) -> HttpResponseRedirect:
     """To the page that was wanted, where it is one of ours."""
     safe = url_has_allowed_host_and_scheme(wanted, {request.get_host()}, require_https=request.is_secure())
-    return HttpResponseRedirect(wanted if safe and wanted else reverse("portal:account"))
+    return HttpResponseRedirect(wanted if safe and wanted else reverse("portal:start"))
 
 
 class CodePage(Page):

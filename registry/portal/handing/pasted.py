@@ -16,6 +16,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from registry.accounts.models import User
+from registry.consent import actions as consent
 from registry.consent.models import ConsentTemplate, Event, GivenBy
 from registry.intake.overview import Place, person
 from registry.rules import BOXES, Invalid, Refusal
@@ -132,7 +133,9 @@ def _consent(asker: User, place: Place, values: Mapping[str, str]) -> tuple[Part
         raise ValueError("also")
     signing = {name: values.get(name, "") for name in ("assent", "evidence_sha256")} | {"given_by": values.get("given_by") or GivenBy.SELF.value}
     signing |= {name: _date(name, values[name]) if values.get(name) else None for name in DATES}
-    return one, {"kind": values["kind"], "template": _form(place, values.get("form", "")), **said, **dict.fromkeys(also, True), **signing}
+    row = {"kind": values["kind"], "template": _form(place, values.get("form", "")), **said, **dict.fromkeys(also, True), **signing}
+    consent.meant(one, **row)
+    return one, row
 
 
 def _form(place: Place, text: str) -> ConsentTemplate | None:

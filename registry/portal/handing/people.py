@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -26,6 +27,13 @@ from registry.releases.models import Removal
 from registry.subjects.models import Participant
 
 AT_ONCE = 50
+# What a departure or a recall has done, by the names of its steps (`registry.releases.certificates` says the same on paper).
+STEPS = {
+    "ended": _("Nobody is given it any more; packages with it are dead"), "released": _("The next release was made without it"),
+    "tombstoned": _("Earlier releases keep paths and hashes only"), "bytes_deleted": _("Its files were deleted"),
+    "quarantine_wiped": _("Originals and pictures were destroyed"), "vault_erased": _("Who the person was is forgotten"),
+    "notified": _("Who had received it was told to delete it"), "certified": _("The certificate was made"),
+}  # fmt: skip
 TITLES = {"people": _("Participants from a table"), "visits": _("Visits from a table"), "consents": _("Consents from a table")}
 
 
@@ -84,7 +92,8 @@ class PastePage(Handing):
         if made is None:
             assert self.refused is not None
             told.faults = pasted.refusal(self.refused)
-            return self._shown(place, kind, form, told=told)
+            self.refused = None if told.faults else self.refused  # said once, by its row
+            return self._shown(place, kind, form, 422, told=told)
         words = ngettext("%(n)d row was taken.", "%(n)d rows were taken.", len(made)) % {"n": len(made)}
         return self.done(words, "portal:people", slug=slug, site=site)
 
@@ -236,4 +245,5 @@ class RemovalPage(Handing):
 
     def get(self, request: HttpRequest, pk: UUID) -> HttpResponse:
         removal = found(departures.removals(self.asker, self.kind), pk=pk)
-        return self.show(removal=removal, **self.about(removal.participant.dataset))
+        steps = [(STEPS.get(name, name), datetime.fromisoformat(step["at"])) for name, step in removal.steps.items()]
+        return self.show(removal=removal, steps=steps, **self.about(removal.participant.dataset))

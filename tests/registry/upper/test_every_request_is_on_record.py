@@ -46,7 +46,7 @@ PLAIN = {
     "OverviewPage", "SendPage", "PastePage", "WithdrawPage", "CohortsPage", "CohortPage", "LinkedCohortPage",
     "NewRequestPage", "AskDatasetPage", "AgreementPage", "PackagesPage", "ProgressPage",
     "CodePage", "ConfirmPage", "FactorPage", "AnotherFactorPage", "SessionsPage", "ForgottenPage", "ResetPage", "ResetLinkPage", "InvitationsPage",
-    "InvitationLinkPage", "AcceptPage", "BackPage",
+    "InvitationLinkPage", "AcceptPage", "BackPage", "ReleasesPage", "DatasetReleasesPage",
 }  # fmt: skip
 
 

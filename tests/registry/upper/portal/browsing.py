@@ -12,14 +12,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from django.conf import settings
-from django.test import Client
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Response, sync_playwright
 
-from registry.accounts.models import User
-from tests.registry.browsers import shown
+if TYPE_CHECKING:
+    from registry.accounts.models import User
 
 AXE = Path(__file__).with_name("axe") / "axe.min.js"
 # Without the background flags Chromium looks for Google's hosts at every start. SwiftShader draws WebGL on the CPU, for the viewer.
@@ -57,6 +55,11 @@ class Browsing:
         opened.set_default_timeout(10_000)
         self.contexts.append(opened)
         if user is not None:
+            from django.conf import settings  # late: whoever signs in through the pages needs no Django here
+            from django.test import Client
+
+            from tests.registry.browsers import shown
+
             client = shown(Client(), user)
             opened.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": client.cookies[settings.SESSION_COOKIE_NAME].value, "url": self.url}])
         opened.on("console", self._console)

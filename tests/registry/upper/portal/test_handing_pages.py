@@ -229,6 +229,8 @@ def test_pasted_tables_are_looked_at_first_and_taken_whole_or_not_at_all(house: 
     agreed = f"participant,kind,permission,evidence_sha256,also\nA-1,given,GRU,{PAPER},ai_training\nA-2,given,HMB,{PAPER},\n"
     assert "Row 2, kind" in send(client, f"{root}/consents", 422, table=agreed.replace("A-1,given", "A-1,withdrawn"))
     assert "Row 3" in send(client, f"{root}/consents", 422, table=agreed.replace("HMB", "ZZZ"), take="1")
+    looked = send(client, f"{root}/consents", 422, table=agreed.replace(f"HMB,{PAPER}", "HMB,"))  # what would be refused is said before it is taken
+    assert looked.count("needs its evidence") == 1 and "Give the SHA-256" in looked
     assert "2 rows were taken" in send(client, f"{root}/consents", table=agreed, take="1")
     assert sorted(event.permission for one in Participant.objects.all() for event in one.consent_events.all()) == ["GRU", "HMB"]
     assert client.get(f"{root}/nothing").status_code == 404
