@@ -59,9 +59,7 @@ def test_address_and_password_sign_in_and_a_wrong_password_does_not(world: Any) 
     assert client.get("/account").status_code == 401
 
 
-@pytest.mark.parametrize(
-    ("wanted", "led"), [("/account/password", "/account/password"), ("https://elsewhere.example/", "/"), ("//elsewhere.example", "/")]
-)
+@pytest.mark.parametrize(("wanted", "led"), [("/account/password", "/account/password"), ("https://elsewhere.example/", "/"), ("//elsewhere.example", "/")])
 def test_signing_in_leads_only_to_pages_of_this_registry(world: Any, wanted: str, led: str) -> None:
     user = person(world)
     assert send(browser(), "/sign-in", "/sign-in", email=user.email, password=PASSWORD, next=wanted)["Location"] == led
