@@ -51,3 +51,15 @@ def test_who_may_not_freeze_sees_the_state_alone_and_a_stranger_to_the_dataset_n
     assert person(other).get(here).status_code == 404 and house.dataset.name not in text(person(other).get("/releases"))
     assert not Release.objects.exists()
     assert 'value="freeze"' in text(person(house.steward).get(here))
+
+
+@pytest.mark.django_db(databases="__all__", transaction=True)
+@pytest.mark.needs("chromium")
+def test_the_pages_of_releases_and_the_start_stand_before_axe_and_fit_a_telephone(browse: Any, house: Any, axe: Any) -> None:
+    house.image(house.person())
+    house.release()
+    page = browse(house.steward, width=360)
+    for path in ("/", "/releases", f"/releases/{house.dataset.slug}", "/queue"):
+        page.goto(path)
+        assert axe(page) == [], path
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360, path

@@ -179,6 +179,7 @@ const heard = {
     root.dataset.complete = upload;
     announce($("where").textContent);
     $("next").href = root.dataset.sorted.replace("00000000-0000-0000-0000-000000000000", upload);
+    for (const id of ["numbers", "leave"]) show(id, false); // nothing is under way any more
     show("next-part");
     await receipt(upload);
   },
