@@ -8,6 +8,7 @@ import pytest
 
 from registry.access.models import DangerousAct
 from registry.releases.models import Release
+from tests.registry.upper.desks import released
 from tests.registry.upper.portal.test_looking import person, text
 
 pytestmark = pytest.mark.django_db(databases="__all__")
@@ -57,7 +58,7 @@ def test_who_may_not_freeze_sees_the_state_alone_and_a_stranger_to_the_dataset_n
 @pytest.mark.needs("chromium")
 def test_the_pages_of_releases_and_the_start_stand_before_axe_and_fit_a_telephone(browse: Any, house: Any, axe: Any) -> None:
     house.image(house.person())
-    house.release()
+    released(house)
     page = browse(house.steward, width=360)
     for path in ("/", "/releases", f"/releases/{house.dataset.slug}", "/queue"):
         page.goto(path)
