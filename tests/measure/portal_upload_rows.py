@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import importlib
 import os
 import random
 import shutil
@@ -175,15 +174,6 @@ def killed_server(depth: str) -> Result:
         figure += f"(at most {server.killed} x 2 lines x 8), none when chosen again; {bad} wrong; complete too early {early} times; then {state}"
         fine = bad == 0 and early == 0 and state in ("sorted", "done") and again <= server.killed * 2 * CHUNK and sender.sent == before
     return Result(figure, met=fine and server.killed == kills, sample=depth != "full")
-
-
-def kills(depth: str) -> Result:
-    """Of the server, and of the browser where that row is built (`portal_browser_kill_rows.killed_browser`)."""
-    server = killed_server(depth)
-    if not (Path(__file__).parent / "portal_browser_kill_rows.py").is_file():
-        return server
-    browser: Result = importlib.import_module("portal_browser_kill_rows").killed_browser(depth)
-    return Result(f"server: {server.figure}; browser: {browser.figure}", met=bool(server.met and browser.met), sample=server.sample or browser.sample)
 
 
 def part_length(part: Any) -> int:
