@@ -6,12 +6,13 @@ from typing import Any
 
 from django.contrib.auth.forms import SetPasswordForm
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import render
 from django.utils.translation import gettext_lazy as _
 
 from registry.accounts import resetting
 from registry.accounts.throttles import TooManyTries
 from registry.portal.account.forms import Forgotten
+from registry.portal.account.mailed import Mailed, MailedLink
 from registry.portal.account.stepping import WAIT
 from registry.portal.pages import Page
 from registry.rules import Refusal
@@ -40,26 +41,12 @@ class ForgottenPage(Page):
         return render(request, "portal/account/forgotten.html", {"form": form}, status=status)
 
 
-class ResetLinkPage(Page):
-    """The link of the mail: what is secret in it goes into the session, out of addresses and logs."""
-
-    for_strangers = before_factor = True
-
-    def get(self, request: HttpRequest, secret: str) -> HttpResponse:
-        request.session[LINK] = secret[:200]
-        return redirect("portal:reset")
+class ResetLinkPage(MailedLink):
+    kept_as, leads_to = LINK, "portal:reset"
 
 
-class ResetPage(Page):
-    for_strangers = before_factor = True
-
-    def get(self, request: HttpRequest) -> HttpResponse:
-        return self._answer(request)
-
-    def post(self, request: HttpRequest) -> HttpResponse:
-        return self._answer(request, request.POST)
-
-    def _answer(self, request: HttpRequest, data: Any = None) -> HttpResponse:
+class ResetPage(Mailed):
+    def answer(self, request: HttpRequest, data: Any = None) -> HttpResponse:
         secret = request.session.get(LINK, "")
         try:
             form = SetPasswordForm(resetting.owner(secret), data)

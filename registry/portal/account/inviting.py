@@ -16,6 +16,7 @@ from registry.accounts import factors, provider, sessions
 from registry.accounts.models import Dataset, Site, User
 from registry.portal.account.forms import Invite
 from registry.portal.account.guard import led
+from registry.portal.account.mailed import Mailed, MailedLink
 from registry.portal.pages import Page
 from registry.rules import Refusal
 
@@ -72,28 +73,14 @@ class RevokeInvitationPage(Page):
         return redirect("portal:invitations")
 
 
-class InvitationLinkPage(Page):
-    """The link of the mail: what is secret in it goes into the session, out of addresses and logs."""
-
-    for_strangers = before_factor = True
-
-    def get(self, request: HttpRequest, secret: str) -> HttpResponse:
-        request.session[LINK] = secret[:200]
-        return redirect("portal:accept_invitation")
+class InvitationLinkPage(MailedLink):
+    kept_as, leads_to = LINK, "portal:accept_invitation"
 
 
-class AcceptPage(Page):
+class AcceptPage(Mailed):
     """Opens the account with a password, or gives the roles to who has one already and is signed in."""
 
-    for_strangers = before_factor = True
-
-    def get(self, request: HttpRequest) -> HttpResponse:
-        return self._answer(request)
-
-    def post(self, request: HttpRequest) -> HttpResponse:
-        return self._answer(request, request.POST)
-
-    def _answer(self, request: HttpRequest, data: Any = None) -> HttpResponse:
+    def answer(self, request: HttpRequest, data: Any = None) -> HttpResponse:
         secret = request.session.get(LINK, "")
         try:
             invitation = inviting.found(secret)
