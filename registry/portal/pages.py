@@ -22,7 +22,6 @@ from registry.portal.forms import NewToken, SignIn
 from registry.rules import Invalid
 
 NO_FIT = _("Address and password do not fit.")
-WAIT = _("There were too many tries. Wait some minutes, then try again.")
 
 
 class Page(View):
@@ -69,7 +68,7 @@ class SignInPage(Page):
         try:
             user = signing.sign_in(request, form.cleaned_data["email"], form.cleaned_data["password"])
         except signing.TooManyTries as error:
-            form.add_error(None, WAIT)
+            form.add_error(None, stepping.WAIT)
             held = _sign_in(request, form, 429, wanted)
             held.headers["Retry-After"] = str(error.wait_s)
             return held
@@ -110,7 +109,7 @@ class AccountPage(Page):
                 return self._show(request, form, 400)
             _token, text = actions.issue_token(stepup.signed_in(request), given["name"], given["scopes"], given["days"])
         except signing.TooManyTries:
-            form.add_error("password", WAIT)
+            form.add_error("password", stepping.WAIT)
             return self._show(request, form, 429)
         except Invalid as error:
             form.add_error(None, f"{error.reason} {error.advice}")
@@ -146,7 +145,7 @@ class PasswordPage(Page, PasswordChangeView):
         except signing.TooManyTries as error:
             form = self.get_form_class()(request.user)  # what was typed is not even looked at
             form.cleaned_data = {}
-            form.add_error(None, WAIT)
+            form.add_error(None, stepping.WAIT)
             held = self.render_to_response(self.get_context_data(form=form), status=429)
             held.headers["Retry-After"] = str(error.wait_s)
             return held
