@@ -1,23 +1,21 @@
-"""What the pages of this area share: who asks, which dataset, how often, and a refusal as a page that says what happened and what to do."""
+"""What the pages of this area share: who asks (a stranger may), which dataset, and how often."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from django.conf import settings
-from django.contrib import messages
-from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from registry.access import policy, queries
 from registry.accounts import limits, stepup, throttles
 from registry.accounts.models import Dataset, Site, User
-from registry.portal.pages import Page
-from registry.rules import Conflict, Denied, Refusal
+from registry.portal.acting import ActingPage, found
+from registry.rules import Refusal
 
 
-class AskingPage(Page):
+class AskingPage(ActingPage):
     """A page whose acts may be refused. What is counted or changed is limited as at the API."""
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
@@ -25,13 +23,18 @@ class AskingPage(Page):
             held = render(request, f"portal/finding/{'wait_part' if is_part(request) else 'wait'}.html", {"wait_s": count.wait_s}, status=429)
             held.headers["Retry-After"] = str(count.wait_s)
             return held
-        try:
-            return super().dispatch(request, *args, **kwargs)
-        except Refusal as error:
-            return refused(request, error)
+        return super().dispatch(request, *args, **kwargs)
+
+    def refuse(self, error: Refusal) -> HttpResponse:
+        """A page, or the part of one; 429 for who asked too much."""
+        self.refusal = f"portal/finding/{'refusal' if is_part(self.request) else 'refused'}.html"
+        answer = super().refuse(error)
+        if error.code == "questions_spent":
+            answer.status_code = 429
+        return answer
 
     @property
-    def asker(self) -> User | None:
+    def asker(self) -> User | None:  # type: ignore[override]  # a stranger may count
         """Who is signed in, or None."""
         return stepup.signed_in(self.request) if self.request.user.is_authenticated else None
 
@@ -60,19 +63,6 @@ class AskingPage(Page):
         code = self.request.GET.get("site", "")
         return found(Site.objects.all(), code=code) if code else None
 
-    def done(self, told: Any, where: str) -> HttpResponse:
-        """Says what was done on the page that is shown next."""
-        messages.success(self.request, str(told))
-        return HttpResponseRedirect(where)
-
-
-def found(rows: QuerySet[Any], **by: Any) -> Any:
-    """The one row that the asker may see. Raises Http404."""
-    row = None if any("\0" in str(value) for value in by.values()) else rows.filter(**by).first()
-    if row is None:
-        raise Http404
-    return row
-
 
 def _hit(request: HttpRequest) -> limits.Count:
     name, who = ("user", str(request.user.pk)) if request.user.is_authenticated else ("address", throttles.address_of(request))
@@ -82,12 +72,3 @@ def _hit(request: HttpRequest) -> limits.Count:
 def is_part(request: HttpRequest) -> bool:
     """Whether htmx asks for a part of a page."""
     return request.headers.get("HX-Request") == "true"
-
-
-def refused(request: HttpRequest, error: Refusal) -> HttpResponse:
-    """A refusal as a page, or the part of one: 403 for who may not, 409 for what cannot be now, 429 for too much, 422 for what makes no sense."""
-    status = 429 if error.code == "questions_spent" else 403 if isinstance(error, Denied) else 409 if isinstance(error, Conflict) else 422
-    page = "refusal.html" if is_part(request) else "refused.html"
-    answer = render(request, f"portal/finding/{page}", {"error": error}, status=status)
-    answer.headers["Cache-Control"] = "no-store"
-    return answer

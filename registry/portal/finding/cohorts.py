@@ -15,8 +15,9 @@ from registry import smallcells
 from registry.access import queries
 from registry.counts import actions, cohorts
 from registry.counts.models import SavedCohort
+from registry.portal.acting import found
 from registry.portal.finding import drawing
-from registry.portal.finding.asking import AskingPage, found
+from registry.portal.finding.asking import AskingPage
 from registry.portal.finding.figures import Figure, Pictured
 from registry.portal.finding.forms import AskForm, SaveForm, ShareForm
 from registry.portal.finding.wording import Words

@@ -1,45 +1,35 @@
-"""What these pages share: a refusal of an act becomes the page again with its reason and advice, a denial becomes 403, and what is not there 404."""
+"""What these pages share: a refusal of an act becomes the page again with its reason and advice, and a denial becomes 403."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
-from django.contrib import messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import Model, QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import redirect, render
+from django.http import HttpResponse
+from django.shortcuts import render
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
-from registry.accounts import stepup
-from registry.accounts.models import User
 from registry.intake import overview
-from registry.portal.pages import Page
+from registry.portal.acting import ActingPage, found
 from registry.rules import Conflict, Denied, Invalid, Refusal
 
-M = TypeVar("M", bound=Model)
 MOST_TOLD = 200
 
 
-class Handing(Page):
+class Handing(ActingPage):
     """A page of who hands in. `refused` holds what an act answered instead of acting."""
 
     template = ""
     refused: Refusal | None = None
     shown_of: Any = None  # the dataset that the page is about
 
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        try:
-            return super().dispatch(request, *args, **kwargs)
-        except Denied as error:
+    def refuse(self, error: Refusal) -> HttpResponse:
+        """A denial is 403; what else an act refuses, `attempt` has kept for the page to say."""
+        if isinstance(error, Denied):
             raise PermissionDenied from error
-
-    @property
-    def asker(self) -> User:
-        """Who is signed in: the account itself."""
-        return stepup.signed_in(self.request)
+        raise error
 
     def show(self, status: int = 200, **told: Any) -> HttpResponse:
         """The page, above all with what was refused."""
@@ -64,19 +54,6 @@ class Handing(Page):
             self.refused = error
             return None
 
-    def done(self, told: Any, to: str, *args: Any, **kwargs: Any) -> HttpResponseRedirect:
-        """Go on to a page that begins by saying what was done."""
-        messages.success(self.request, str(told))
-        return redirect(to, *args, **kwargs)
-
     def place(self, key: str) -> overview.Place:
         """The place of this name where the asker hands in. Raises Http404."""
         return found(one for one in overview.places(self.asker) if one.key == key)
-
-
-def found(rows: Any, **by: Any) -> Any:
-    """The one row that is there for the asker. Raises Http404."""
-    one = rows.filter(**by).first() if isinstance(rows, QuerySet) else next(iter(rows), None)
-    if one is None:
-        raise Http404
-    return one

@@ -17,7 +17,8 @@ from registry.imaging.models import Image
 from registry.intake import actions, overview, queries, regrouping
 from registry.intake.matching import UNBINDABLE
 from registry.intake.models import Study, Upload
-from registry.portal.handing.acting import Handing, found
+from registry.portal.acting import found
+from registry.portal.handing.acting import Handing
 from registry.portal.handing.forms import Contrast, Whose, Why
 from registry.portal.handing.pages import standing
 from registry.releases import actions as releases

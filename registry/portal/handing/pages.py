@@ -16,7 +16,8 @@ from django.utils.translation import gettext_lazy as _
 
 from registry.intake import actions, overview, queries
 from registry.intake.models import Upload
-from registry.portal.handing.acting import Handing, found
+from registry.portal.acting import found
+from registry.portal.handing.acting import Handing
 from registry.portal.handing.forms import Begin
 
 AT_ONCE = 20

@@ -17,8 +17,9 @@ from django.utils.translation import ngettext
 from registry.access import policy
 from registry.consent import queries as consent
 from registry.intake import actions, overview
+from registry.portal.acting import found
 from registry.portal.handing import pasted
-from registry.portal.handing.acting import Handing, found
+from registry.portal.handing.acting import Handing
 from registry.portal.handing.forms import NewConsent, NewVisit, Pasted, Person, Withdraw
 from registry.releases import actions as releases
 from registry.releases import queries as departures

@@ -12,7 +12,8 @@ from registry.clinical import actions as clinical
 from registry.clinical import queries
 from registry.clinical.models import Mapping
 from registry.intake import importing, overview
-from registry.portal.handing.acting import Handing, found
+from registry.portal.acting import found
+from registry.portal.handing.acting import Handing
 from registry.portal.handing.forms import NewMapping, Table
 
 EXAMPLE = {

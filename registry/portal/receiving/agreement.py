@@ -14,7 +14,7 @@ from registry.access import actions, holding, queries, signing
 from registry.access.models import Request
 from registry.accounts import queries as accounts
 from registry.portal.receiving import story
-from registry.portal.receiving.acting import ActingPage, on_form
+from registry.portal.receiving.acting import ReceivingPage, on_form
 from registry.portal.receiving.forms import SignForm
 from registry.portal.receiving.requests import way_to
 from registry.rules import Invalid
@@ -22,7 +22,7 @@ from registry.rules import Invalid
 KEPT, GONE, NEW = "kept", "gone", "new"
 
 
-class AgreementPage(ActingPage):
+class AgreementPage(ReceivingPage):
     """To read, and to sign after reading."""
 
     def get(self, request: HttpRequest, pk: UUID) -> HttpResponse:

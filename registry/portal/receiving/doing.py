@@ -13,7 +13,8 @@ from django.utils.translation import gettext_lazy as _
 
 from registry.access import actions, papers, queries
 from registry.access.models import Member, Paper
-from registry.portal.receiving.acting import ActingPage, found, on_form
+from registry.portal.acting import found
+from registry.portal.receiving.acting import ReceivingPage, on_form
 from registry.portal.receiving.forms import AttestForm, KeyForm, MemberForm, PaperForm, ReportForm
 from registry.portal.receiving.requests import OneRequest
 from registry.releases import sealing
@@ -64,20 +65,20 @@ class MembersPage(OnRequest):
         return self.with_form(pk, "member_form", form, lambda given: actions.invite_member(self.asker, held, given["email"], given["country"]), told)
 
 
-class DropPage(ActingPage):
+class DropPage(ReceivingPage):
     """Takes a member off a team."""
 
     def post(self, request: HttpRequest, pk: UUID) -> HttpResponse:
-        member: Member = found(queries.members(self.asker), pk)
+        member: Member = found(queries.members(self.asker), pk=pk)
         held = actions.drop_member(self.asker, member)
         return self.done(_("They are not of the team any more."), reverse("portal:request", args=[held.pk]))
 
 
-class NamingPage(ActingPage):
+class NamingPage(ReceivingPage):
     """The answer of who was named for a team, or of who named them and takes it back."""
 
     def post(self, request: HttpRequest, pk: UUID) -> HttpResponse:
-        naming = found(queries.namings(self.asker), pk)
+        naming = found(queries.namings(self.asker), pk=pk)
         answer = request.POST.get("answer", "")
         if answer == "join":
             actions.join_team(self.asker, naming)
@@ -137,13 +138,13 @@ class PaperPage(OnRequest):
         return self.with_form(pk, "paper_form", form, lambda given: actions.attach_paper(self.asker, held, given["paper"].read()), _("The document is kept."))
 
 
-class PaperBytesPage(ActingPage):
+class PaperBytesPage(ReceivingPage):
     """The bytes. What a PDF says is never trusted: the browser saves it and opens nothing."""
 
     gives = True
 
     def get(self, request: HttpRequest, pk: UUID) -> HttpResponse:
-        paper: Paper = found(queries.papers(self.asker), pk)
+        paper: Paper = found(queries.papers(self.asker), pk=pk)
         headers = {
             "Content-Disposition": f'attachment; filename="ethics-{paper.pk}.pdf"',
             "X-Content-Type-Options": "nosniff",

@@ -13,7 +13,8 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from registry.access import queries as access
-from registry.portal.receiving.acting import ActingPage, found
+from registry.portal.acting import found
+from registry.portal.receiving.acting import ReceivingPage
 from registry.portal.receiving.forms import AcknowledgeForm
 from registry.releases import actions, attesting, queries
 from registry.releases.models import Notice
@@ -21,7 +22,7 @@ from registry.releases.models import Notice
 SHOWN = 200
 
 
-class Notices(ActingPage):
+class Notices(ReceivingPage):
     """Unanswered notices, overdue ones first; renewals and signatures that are due; and for a steward, who has not answered."""
 
     def show(self, status: int = 200, wrong: tuple[UUID, AcknowledgeForm] | None = None) -> HttpResponse:
@@ -53,7 +54,7 @@ class AcknowledgePage(Notices):
     """The word that what a notice names is deleted."""
 
     def post(self, request: HttpRequest, pk: UUID) -> HttpResponse:
-        notice: Notice = found(queries.notices(self.asker), pk)
+        notice: Notice = found(queries.notices(self.asker), pk=pk)
         form = AcknowledgeForm(request.POST, prefix=notice.pk.hex)
         if not form.is_valid():
             return self.show(400, (notice.pk, form))

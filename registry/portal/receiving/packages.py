@@ -17,7 +17,8 @@ from django.utils.translation import gettext_lazy as _
 from registry.access import filekinds, policy, signing
 from registry.access import queries as access
 from registry.access.models import Entitlement
-from registry.portal.receiving.acting import ActingPage, found
+from registry.portal.acting import found
+from registry.portal.receiving.acting import ReceivingPage
 from registry.releases import actions, giving, packing, queries, sealing
 from registry.releases.models import Package
 from registry.rules import Invalid
@@ -36,7 +37,7 @@ WHY = {
 SHOWN = 200
 
 
-class PackagesPage(ActingPage):
+class PackagesPage(ReceivingPage):
     """For each entitlement of one's own: what it gives, until when, and its packages, newest first."""
 
     def get(self, request: HttpRequest) -> HttpResponse:
@@ -60,22 +61,22 @@ class PackagesPage(ActingPage):
         }
 
 
-class BuildPage(ActingPage):
+class BuildPage(ReceivingPage):
     """Has the holder's part of the newest release packed for their key."""
 
     def post(self, request: HttpRequest, pk: UUID) -> HttpResponse:
-        entitlement: Entitlement = found(access.entitlements(self.asker), pk)
+        entitlement: Entitlement = found(access.entitlements(self.asker), pk=pk)
         package = actions.build_package(self.asker, entitlement)
         return self.done(_("Your package is being made. You get a mail when it is ready."), reverse("portal:package", args=[package.pk]))
 
 
-class PackagePage(ActingPage):
+class PackagePage(ReceivingPage):
     """One package: how far it is, what it holds, and how to get and open it."""
 
     gives = True
 
     def get(self, request: HttpRequest, pk: UUID) -> HttpResponse:
-        package: Package = found(queries.packages(self.asker), pk)
+        package: Package = found(queries.packages(self.asker), pk=pk)
         files = package.manifest.get("files", [])
         kinds = Counter(filekinds.of(file["path"].partition("/")[2]) for file in files)
         shown = told(package) | {
@@ -91,24 +92,24 @@ class PackagePage(ActingPage):
         return render(request, "portal/receiving/package.html", shown)
 
 
-class ProgressPage(ActingPage):
+class ProgressPage(ReceivingPage):
     """How far a package is, asked again and again by its page while it is made: a piece of that page."""
 
     def get(self, request: HttpRequest, pk: UUID) -> HttpResponse:
-        package: Package = found(queries.packages(self.asker), pk)
+        package: Package = found(queries.packages(self.asker), pk=pk)
         answer = render(request, "portal/receiving/progress.html", told(package))
         if package.state != Package.State.BUILDING:
             answer.headers["HX-Refresh"] = "true"
         return answer
 
 
-class ManifestPage(ActingPage):
+class ManifestPage(ReceivingPage):
     """The signed manifest as a file."""
 
     gives = True
 
     def get(self, request: HttpRequest, pk: UUID) -> HttpResponse:
-        package: Package = found(queries.packages(self.asker), pk)
+        package: Package = found(queries.packages(self.asker), pk=pk)
         if not package.manifest:
             raise Invalid("package_not_ready", "This package is not made yet.", "Ask again in a moment.")
         body = {"manifest": package.manifest, "signature": package.signature, "key": sealing.public_key(packing.key_file())}
@@ -116,14 +117,14 @@ class ManifestPage(ActingPage):
         return JsonResponse(body, headers=headers)
 
 
-class DownloadPage(ActingPage):
+class DownloadPage(ReceivingPage):
     """The ciphertext, for its holder, who said their password again a moment ago. A dead package answers 410."""
 
     gives = True
     step_up = True
 
     def get(self, request: HttpRequest, pk: UUID) -> HttpResponseBase:
-        package: Package = found(queries.packages(self.asker), pk)
+        package: Package = found(queries.packages(self.asker), pk=pk)
         if package.state in GIVEN_UP:
             return render(request, "portal/receiving/gone.html", told(package), status=410)
         span = giving.span(request, package)

@@ -15,7 +15,7 @@ from registry.access import actions, filekinds, queries, signing
 from registry.access.models import Request
 from registry.accounts.models import Dataset, Level
 from registry.portal.receiving import story
-from registry.portal.receiving.acting import ActingPage, on_form
+from registry.portal.receiving.acting import ReceivingPage, on_form
 from registry.portal.receiving.forms import PROMISES, PURPOSES, USES, AttestForm, KeyForm, MemberForm, PaperForm, ReportForm, RequestForm
 from registry.rules import Invalid
 
@@ -26,7 +26,7 @@ TOP = [(reverse_lazy("portal:requests"), _("Requests"))]
 WAITING = frozenset({"draft", "returned", "approved_pending_signatures", "renewal_due", "suspended", "closing", "expired", "revoked"})
 
 
-class RequestsPage(ActingPage):
+class RequestsPage(ReceivingPage):
     """Requests that one made, is of the team of, or decides on; those that wait for the reader first."""
 
     gives = True
@@ -39,7 +39,7 @@ class RequestsPage(ActingPage):
         return render(request, "portal/receiving/requests.html", {"requests": told, "namings": namings, "most": len(rows) == PER_PAGE})
 
 
-class NewRequestPage(ActingPage):
+class NewRequestPage(ReceivingPage):
     """A new request: first the dataset. An address that names it leads on."""
 
     def get(self, request: HttpRequest) -> HttpResponse:
@@ -49,7 +49,7 @@ class NewRequestPage(ActingPage):
         return render(request, "portal/receiving/choose_dataset.html", {"datasets": rows, "crumbs": TOP})
 
 
-class AskDatasetPage(ActingPage):
+class AskDatasetPage(ReceivingPage):
     """What is asked of one dataset."""
 
     def get(self, request: HttpRequest, slug: str) -> HttpResponse:
@@ -80,7 +80,7 @@ class AskDatasetPage(ActingPage):
         return render(self.request, "portal/receiving/new_request.html", {"form": form, "dataset": dataset, "crumbs": TOP}, status=status)
 
 
-class ChangePage(ActingPage):
+class ChangePage(ReceivingPage):
     """What a draft, or a request that came back, asks for."""
 
     gives = True
@@ -107,7 +107,7 @@ class ChangePage(ActingPage):
         return answer
 
 
-class OneRequest(ActingPage):
+class OneRequest(ReceivingPage):
     """What the pages of one request share: how it is shown, with what was typed and is wrong."""
 
     def show(self, pk: UUID, status: int = 200, **forms: Any) -> HttpResponse:
