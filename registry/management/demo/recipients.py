@@ -36,7 +36,7 @@ def ask_and_receive(stage: Stage) -> Package:
     request = researcher.submit(researcher.draft(dataset=DATASET, recipient_key=package.new_identity(identity), **PURPOSE).id)
     seen = steward.request(request.id)
     note_left_out(stage, seen.participants)
-    decided = steward.decide(steward.request(request.id), "approve", "The purpose is sound.")
+    decided = steward.decide(seen, "approve", "The purpose is sound.")
     stage.ledger.note("the steward approves", decided.state == "approved_pending_signatures", decided.state)
     agreement = researcher.agreement(request.id)
     entitlement = researcher.sign(request.id, agreement.version)
