@@ -102,7 +102,7 @@ class Account(Shape):
     release = s.UUIDField()
     version = s.CharField()
     sha256 = s.CharField(help_text="of the canonical JSON of the account")
-    account = s.DictField(help_text="left_out, consents, versions, privacy, difference, approved, datacite")
+    account = s.DictField(help_text="left_out, consents, consent_forms, versions, privacy, difference, approved, datacite")
 
 
 class Difference(Shape):

@@ -1,7 +1,8 @@
 """What stands behind a release, kept with it: whose rules made it, on which consents it stands, what was left out and why. It names nobody.
 
-Consents are told as digests of distinct facts with the number of people on each, never as a list from person to consent: who leaves must leave nothing
-behind, and a row that says what somebody agreed to would stay. Which release somebody was in stands in the release's own rows, until their tombstone.
+Consents are told as digests of distinct facts, and as the forms that were signed, with the number of people on each, never as a list from person to
+consent: who leaves must leave nothing behind, and a row that says what somebody agreed to would stay. Which release somebody was in stands in the
+release's own rows, until their tombstone.
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ from typing import Any
 from pipeline.outcome import versions as tools
 from qa.examine import VERSION as QA
 from registry.clinical import dictionary
-from registry.consent.models import Standing
+from registry.consent.models import ConsentEvent, Standing
 from registry.imaging.models import Image
 from registry.releases.gathering import AT_ONCE
 from registry.releases.sealing import canonical
+
+FORM = ("name", "version", "language", "sha256")
 
 
 def consents(people: Iterable[Any]) -> list[dict[str, Any]]:
@@ -26,6 +29,19 @@ def consents(people: Iterable[Any]) -> list[dict[str, Any]]:
     for start in range(0, len(ids), AT_ONCE):
         found.update(Standing.objects.filter(participant__in=ids[start : start + AT_ONCE]).values_list("facts__digest", flat=True))
     return [{"digest": digest, "people": found[digest]} for digest in sorted(found)]
+
+
+def forms(people: Iterable[Any]) -> list[dict[str, Any]]:
+    """The versions of the consent forms that these people signed last, each with its language, the hash of its text, and how many signed it.
+
+    Whose consent was recorded without a form stands in a row without a name.
+    """
+    ids, found = list(people), Counter[tuple[Any, ...]]()
+    named = [f"template__{name}" for name in FORM]
+    for start in range(0, len(ids), AT_ONCE):
+        events = ConsentEvent.objects.filter(participant__in=ids[start : start + AT_ONCE]).order_by("participant", "number")
+        found.update({person: tuple(form) for person, *form in events.values_list("participant", *named)}.values())
+    return [{**dict(zip(FORM, form, strict=True)), "people": found[form]} for form in sorted(found, key=str)]
 
 
 def versions(images: Iterable[Image]) -> dict[str, Any]:

@@ -88,6 +88,7 @@ def plan(release: Release, beat: Beat) -> Plan:
         "difference": difference | {"moved": part},
         "left_out": dict(sorted(left_out.items())),
         "consents": accounting.consents(one.person.pk for one in people),
+        "consent_forms": accounting.forms(one.person.pk for one in people),
         "versions": accounting.versions(image for one in people for image in one.images),
         "privacy": weighing.weigh(texts, dataset.k, header["dictionary"]),
     }

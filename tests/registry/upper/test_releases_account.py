@@ -10,6 +10,7 @@ from django.db import transaction
 
 from registry.access import pairs
 from registry.clinical import actions as clinical
+from registry.consent import actions as consents
 from registry.releases import accounting, actions, citing, differing, freezing, gate, tree, weighing
 from registry.releases.gate import Offered
 from registry.releases.models import Release, ReleaseFile
@@ -72,6 +73,30 @@ def test_what_is_left_out_is_counted_by_reason(house: Any) -> None:
     assert release.account_sha256 == accounting.digest(release.account)
     assert [row["people"] for row in release.account["consents"]] == [1] and person.label not in str(release.account)
     assert release.account["versions"]["images"]["deid_profile"] == {"myelin-2026": 1}
+
+
+def test_the_snapshot_names_the_version_of_the_form_that_each_signed_last(house: Any) -> None:
+    first, second, danish = (
+        consents.add_template(house.dataset, "adults", version, language, "Consent", f"I agree, {language} {version}.", {"permission": "GRU"})
+        for version, language in ((1, "en"), (2, "en"), (2, "da"))
+    )
+    renewed, bare, only_now = house.person(None), house.person(), house.person(None)
+    for person, form, kind in ((renewed, first, "given"), (renewed, second, "renewed"), (only_now, danish, "given")):
+        house.world.consent(person, template=form, kind=kind)
+    for person in (renewed, bare, only_now):
+        house.image(person)
+    ended = house.person(None)
+    house.world.consent(ended, template=first)
+    house.image(ended)
+    consents.record(ended, "expired")
+    before = house.release()
+    signed = [(form["name"], form["version"], form["language"], form["people"]) for form in before.account["consent_forms"]]
+    assert signed == [("adults", 2, "da", 1), ("adults", 2, "en", 1), (None, None, None, 1)]
+    assert before.account["consent_forms"][0]["sha256"] == danish.sha256
+    house.world.consent(only_now, template=second, kind="renewed")
+    after = house.release()
+    assert [form["people"] for form in after.account["consent_forms"]] == [2, 1] and after.account_sha256 != before.account_sha256
+    assert accounting.digest(before.account) == before.account_sha256, "what was signed later does not change it"
 
 
 def test_the_version_moves_with_what_changed(house: Any) -> None:
