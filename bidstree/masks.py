@@ -234,10 +234,11 @@ def label_of(file_name: str) -> tuple[str, str]:
 def path(image: PurePosixPath | str, label: str, rater: str, what: str = "mask", extension: str = ".nii.gz") -> PurePosixPath:
     """Relative path of an annotation of `image` (a BIDS path), under derivatives/annotations. `label`, `rater`: letters and digits.
 
-    `space-SUFFIX` says on which image's grid it lies, so annotations of two contrasts of a visit cannot collide. Raises BidsError `name_not_bids`.
+    `space-SUFFIX` says on which image's grid it lies, so annotations of two contrasts of a visit cannot collide; on an image in a template's space it is that
+    space. Raises BidsError `name_not_bids`.
     """
-    *_, suffix = PurePosixPath(image).name.split(".")[0].split("_")
-    return placed(image, suffix, label, rater, what, extension)
+    *pairs, suffix = PurePosixPath(image).name.split(".")[0].split("_")
+    return placed(image, dict(pair.split("-", 1) for pair in pairs).get("space", suffix), label, rater, what, extension)
 
 
 def placed(image: PurePosixPath | str, space: str, label: str, rater: str, what: str, extension: str = ".nii.gz") -> PurePosixPath:
@@ -246,6 +247,8 @@ def placed(image: PurePosixPath | str, space: str, label: str, rater: str, what:
     *parts, _ = source.name.split(".")[0].split("_")
     pairs = dict(part.split("-", 1) for part in parts)
     subject, session = pairs.pop("sub"), pairs.pop("ses", None)
+    if pairs.pop("space", ""):  # a template's space has one name, whatever lies in it
+        pairs.pop("desc", "")
     allowed = names.rule(source.parent.name, what).allowed
     # What an annotation's name may not have (mt, flip, inv) tells images of one grid apart all the same: it goes into the name of the space.
     space += pairs.pop("desc", "") + "".join(f"{key}{pairs.pop(key)}" for key in sorted(set(pairs) - allowed))
@@ -264,6 +267,12 @@ def named_volumes(volumes: int, dictionary: Mapping[str, int]) -> list[str]:
     return sorted(dictionary, key=lambda name: dictionary[name])
 
 
+def address(image: PurePosixPath | str) -> str:
+    """The BIDS URI of an image of the dataset (its path), as a file under derivatives/annotations writes it."""
+    own = f"derivatives/{FOLDER}/"
+    return f"bids::{str(image).removeprefix(own)}" if str(image).startswith(own) else f"bids:raw:{image}"
+
+
 def sidecar(
     image: PurePosixPath | str, mask_type: str, how: Mapping[str, Any], *, kind: str = "mask", labels: Mapping[str, int] | None = None
 ) -> dict[str, Any]:
@@ -272,8 +281,7 @@ def sidecar(
     `labels`: name -> value (`Labels`), or name -> number of the volume where the fourth axis is one of labels (`LabelMap`).
     """
     volumes = how.get("fourth") == "labels" and bool(labels)
-    own = f"derivatives/{FOLDER}/"
-    uri = f"bids::{str(image).removeprefix(own)}" if str(image).startswith(own) else f"bids:raw:{image}"
+    uri = address(image)
     turned = {"Axes": how.get("axes", [0, 1, 2]), "Flipped": how.get("flipped", [])}
     return {
         **({"Type": mask_type} if kind == "mask" else {}),

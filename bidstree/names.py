@@ -132,10 +132,10 @@ class Named:
         return path(self.label, self.session, self.datatype, self.suffix, self.entities, extension)
 
 
-def derived(path: PurePosixPath, desc: str, folder: str = "scanner") -> PurePosixPath:
-    """Where an image lies that was computed from others, by the scanner or the site: the same name with `desc-`, under derivatives/`folder`."""
+def derived(path: PurePosixPath, desc: str, folder: str = "scanner", space: str = "") -> PurePosixPath:
+    """Where an image lies that was computed from others, by the scanner or the site: with `space-`, `desc-` or both, under derivatives/`folder`."""
     *parts, suffix = path.name.split("_")
-    pairs = {**dict(part.split("-", 1) for part in parts), "desc": desc}
+    pairs = dict(part.split("-", 1) for part in parts) | {key: word for key, word in (("space", space), ("desc", desc)) if word}
     return PurePosixPath("derivatives", folder) / path.parent / "_".join([*(f"{key}-{pairs[key]}" for key in ENTITIES if key in pairs), suffix])
 
 

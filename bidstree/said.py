@@ -40,6 +40,13 @@ CONTRASTS: dict[str, tuple[str, str, dict[str, str | int]]] = {
     "rest": ("func", "bold", {"task": "rest"}),
 }
 PROCESSED = ("registered", "skullstripped")
+# Template spaces of volumes (BIDS 1.11, appendix "Coordinate systems": image-based), and the cord's PAM50 (De Leener et al. 2018,
+# 10.1016/j.neuroimage.2017.10.041).
+SPACES = (
+    "ICBM452AirSpace", "ICBM452Warp5Space", "IXI549Space", "MNI152Lin", "MNI152NLin2009aAsym", "MNI152NLin2009aSym", "MNI152NLin2009bAsym",
+    "MNI152NLin2009bSym", "MNI152NLin2009cAsym", "MNI152NLin2009cSym", "MNI152NLin6Asym", "MNI152NLin6Sym", "MNI305", "MNIColin27", "NIHPD",
+    "OASIS30AntsOASISAnts", "OASIS30Atropos", "PAM50", "Talairach", "UNCInfant",
+)  # fmt: skip
 BODIES = ("BRAIN", "CSPINE", "TSPINE", "LSPINE", "SPINE")
 # What a value of a map of labels may mean (BIDS common labels, and those of spines and lesions); up to three digits may follow.
 _MEANINGS = (
@@ -49,6 +56,12 @@ _MEANINGS = (
 MEANINGS = frozenset(_MEANINGS.split())
 RATER = re.compile(r"(r|rater|reader|expert|annotator)?[0-9]{1,3}", re.ASCII)
 _SURE = 0.9
+
+
+def space(name: str) -> str:
+    """The template space that a file's name gives as BIDS does (`sub-1_space-MNI152Lin_T1w.nii.gz`); empty for none, and for one that is not of `SPACES`."""
+    found = re.search(r"(?:^|[_/])space-([A-Za-z0-9]+)(?=[_.]|$)", name)
+    return found[1] if found and found[1] in SPACES else ""
 
 
 def means(dictionary: Mapping[str, int]) -> bool:

@@ -1,7 +1,7 @@
 """What goes along with a file instead of its name: words of the registry's own lists, and numbers of other files of the same upload.
 
 Of a NIfTI file's name only such a word is taken ("lesion", "FLAIR"), and which file it lies beside, as a number. What names do not tell stands in a table
-of the sender's: CSV with `path` (below the folder) and any of visit, contrast, body, annotation, rater, labels (`lesion:1,new:2`), beside (a path).
+of the sender's: CSV with `path` (below the folder) and any of visit, contrast, body, space, annotation, rater, labels (`lesion:1,new:2`), beside (a path).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from client.errors import Usage
 
-COLUMNS = ("visit", "contrast", "body", "processed", "annotation", "rater", "labels", "beside", "resample")
+COLUMNS = ("visit", "contrast", "body", "processed", "space", "annotation", "rater", "labels", "beside", "resample")
 SMALL = (".json", ".bval", ".bvec", ".txt")
 Lists = Mapping[str, list[str]]
 
@@ -52,6 +52,7 @@ def of(folder: Path, paths: Mapping[int, Path], lists: Lists, table: Table | Non
     for n, path in paths.items():
         told = {"annotation": shown(path, lists.get("words", ()))}
         told["contrast"] = "" if told["annotation"] else named(path, lists.get("contrasts", ()))
+        told["space"] = "" if told["annotation"] else spoken(path, lists.get("spaces", ()))
         told["beside"] = str(neighbour(n, paths) or "") if lists.get("contrasts") else ""
         told |= rows.get(names[n], {})
         if told["beside"] and not told["beside"].isdecimal():
@@ -79,6 +80,12 @@ def named(path: Path, contrasts: Iterable[str]) -> str:
     parts = re.split(r"[^a-z0-9]+", path.name.lower()) if is_nifti(path) else []
     found = {known[part] for part in parts if part in known}
     return found.pop() if len(found) == 1 else ""
+
+
+def spoken(path: Path, spaces: Iterable[str]) -> str:
+    """The template space that a NIfTI file's name gives as BIDS does (`_space-MNI152Lin_`); empty where it gives none of the list."""
+    found = re.search(r"(?:^|_)space-([A-Za-z0-9]+)(?=[_.])", path.name) if is_nifti(path) else None
+    return found[1] if found and found[1] in set(spaces) else ""
 
 
 def stem(path: Path) -> str:

@@ -28,7 +28,7 @@ Marked = dict[tuple[str, str, str], list[str]]
 
 def masks(work: Work) -> None:
     """Tie each mask to the image it was drawn on; then write what raters say together."""
-    images = {image.bids: image for image in work.images if not image.contrast.get("derived") or image.contrast.get("processed")}
+    images = {image.bids: image for image in work.images if not image.contrast.get("derived") or image.moved}
     beside = handed.neighbours(work)
     out = work.place("masks")
     for n in work.masks:  # never another image instead of one that stays here
@@ -75,9 +75,9 @@ def named(work: Work, n: int, key: tuple[str, str], used: dict[tuple[str, str], 
 
 
 def unasked(work: Work, images: dict[str, Image]) -> None:
-    """An image that the site registered or stripped is kept for the mask that was drawn on it, and for nothing else."""
+    """An image that the site registered or stripped is kept for the mask that was drawn on it, and for nothing else; one in a template's space for itself."""
     for image in images.values():
-        if image.contrast.get("processed") and not any(name.endswith(("_mask.nii.gz", "_dseg.nii.gz", "_probseg.nii.gz")) for name in image.products):
+        if image.moved and not image.space and not any(name.endswith(("_mask.nii.gz", "_dseg.nii.gz", "_probseg.nii.gz")) for name in image.products):
             for name in image.products:
                 (work.bids / name).unlink(missing_ok=True)
             image.products = []
@@ -89,7 +89,7 @@ def item(work: Work, n: int, images: dict[str, Image], beside: list[int], out: P
     visit = handed.visit_of(work, n)
     mine = sorted(name for name, image in images.items() if visit in ("", image.session))
     asked = {"prefer": handed.kin(work, n), "resample": bool(work.order.said.get(n, {}).get("resample"))}
-    asked |= {"gone": {name: gone(work, images[name].session) for name in mine}, "bare": [name for name in mine if not images[name].zone]}
+    asked |= {"gone": {name: gone(work, images[name].session, images[name].space) for name in mine}, "bare": [name for name in mine if not images[name].zone]}
     return told(work, n, beside, out) | asked | {"images": {name: str(work.bids / name) for name in mine}}
 
 
@@ -100,9 +100,13 @@ def told(work: Work, n: int, beside: list[int], out: Path) -> dict[str, Any]:
     return same | handed.dictionary(work, n, beside)
 
 
-def gone(work: Work, session: str, *, registered: bool = True) -> list[str]:
-    """The zones of one visit: of withheld images too, for a face is one wherever its image went. `registered`: also those of images that the site moved."""
-    return [image.zone for image in work.all_images if image.session == session and image.zone and (registered or not image.contrast.get("processed"))]
+def gone(work: Work, session: str, space: str = "", *, registered: bool = True) -> list[str]:
+    """The zones of one visit in one space, a template's or the person's own: of withheld images too, for a face is one wherever its image went.
+
+    `registered`: also those of images that the site moved.
+    """
+    here = [image for image in work.all_images if (image.session, image.space) == (session, space) and image.zone]
+    return [str(image.zone) for image in here if registered or not image.moved]
 
 
 def place(work: Work, source: Path, name: str, fields: dict[str, Any]) -> None:
@@ -127,12 +131,12 @@ def over_visits(work: Work, n: int, images: dict[str, Image], beside: list[int],
 
     `spaces`: grid -> name of the space, for each that a mask of this study has: on one grid the images are brought once, on another they are others.
     """
-    ways = transforms(work, {name: image for name, image in images.items() if not image.contrast.get("processed")})
+    ways = transforms(work, {name: image for name, image in images.items() if not image.moved})
     if len({images[name].session for name in ways}) < 2:
         return False
     names = sorted(ways, key=lambda name: (images[name].session, name))
     paths = {name: [str(work.bids / name), str(work.sources[ways[name]].path), str(out / f"{n}-{k}.nii.gz")] for k, name in enumerate(names)}
-    moved = {str(image.zone) for image in work.all_images if image.zone and image.contrast.get("processed")}
+    moved = {str(image.zone) for image in work.all_images if image.zone and image.moved and not image.space}
     zones = {"gone": {name: gone(work, images[name].session, registered=False) for name in names}, "here": sorted(moved)}
     (answer,) = work.each("masks", "common", [told(work, n, beside, out) | zones | {"images": paths}], CONVERT)
     if answer.death:

@@ -30,7 +30,7 @@ _NUMBER = re.compile(r"[0-9]{1,2}", re.ASCII)
 # Folders that say what lies in them, not whose it is.
 _KINDS = re.compile(
     r"anat|func|dwi|dmri|dti|fmap|perf|t1w?|t2w?|t2s(tar)?w?|flair|pd|swi|mt|bold|rest|nii|niftis?|masks?|lesions?|labels?|seg(mentation)?s?|annotations?|gt|"
-    r"raw(data)?|bids|derivatives|images?|data|coreg(istered)?|preprocessed"
+    r"raw(data)?|bids|derivatives|images?|data|coreg(istered)?|preprocessed|normali[sz]ed|mni(152)?"
 )
 # Folders of many people. What is told apart inside them is told apart by them as well, and they are nobody.
 _MANY = re.compile(

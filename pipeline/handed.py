@@ -1,7 +1,8 @@
 """The step that takes what a site handed in as NIfTI: images go the way of converted ones from here on, masks wait for them.
 
 Only a study without any DICOM is such a visit: among DICOM a NIfTI is a mask or nothing, for a second copy of a series would be a second image; but for
-one that its sender calls registered or skull-stripped, which is kept as a derivative if a mask was drawn on it.
+one that its sender calls registered or skull-stripped, which is kept as a derivative if a mask was drawn on it, and one that its sender brought to the
+space of a template, which is kept for its own sake.
 Geometry is believed as it stands (nobody can check it without DICOM), and the provenance says so: `one_only`, `geometry` "as handed in".
 """
 
@@ -14,14 +15,14 @@ from pipeline import given, made
 from pipeline.codes import Verdict
 from pipeline.study import CONVERT, Image, Series, Work, part
 
-__all__ = ["dictionary", "images", "kin", "lost", "names_of", "neighbours", "session_of", "visit_of"]
+__all__ = ["dictionary", "images", "kin", "lost", "names_of", "native", "neighbours", "session_of", "visit_of"]
 
 
 def images(work: Work) -> None:
     """Make an image of each NIfTI file of a visit without DICOM that is no annotation."""
     alone = not set(work.rows) - {*work.masks, *work.companions}
     beside = neighbours(work)
-    numbers = [n for n in work.masks if alone or "processed" in work.order.said.get(n, {})]
+    numbers = [n for n in work.masks if alone or {"processed", "space"} & work.order.said.get(n, {}).keys()]
     items = [item(work, n, beside.get(n, [])) for n in numbers]
     for n, one, answer in zip(numbers, items, work.each("handed", "handed", items, CONVERT), strict=True):
         if Path(one["removed"]).exists():
@@ -77,6 +78,12 @@ def names_of(work: Work, n: int) -> str:
 def belonging(work: Work) -> dict[int, int]:
     """Number -> number of the file that it belongs to, where the sender said so."""
     return {n: int(row["beside"]) for n, row in work.order.said.items() if "beside" in row}
+
+
+def native(work: Work, image: Image) -> Image | None:
+    """The image that another was made from, by its sender's word (`beside`), where that one goes out."""
+    told = {n: belonging(work).get(n) for n in image.files if n in work.volumes}
+    return next((one for one in work.images if one is not image and set(told.values()) & set(one.files)), None)
 
 
 def dictionary(work: Work, n: int, beside: list[int]) -> dict[str, Any]:

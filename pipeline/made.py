@@ -179,10 +179,14 @@ def compute(work: Work) -> Limits:
 
 
 def faces(work: Work) -> None:
-    """Take the face from all images of the visit together; where that fails as a whole, from each image alone."""
+    """Take the face from all images of the visit together; where that fails as a whole, from each image alone.
+
+    Images in a template's space are a visit of their own: nothing rigid leads from them to the others.
+    """
     out = work.place("faces")
-    for session in sorted({image.session for image in work.images}):
-        faces_of_visit(work, {image.key: image for image in work.images if image.session == session}, private(out / (session or "visit")))
+    for session, space in sorted({(image.session, image.space) for image in work.images}):
+        images = {image.key: image for image in work.images if (image.session, image.space) == (session, space)}
+        faces_of_visit(work, images, private(out / f"{session or 'visit'}{space and '-'}{space}"))
     spare_labels(work, out)
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from bidstree import fieldmaps, perfusion, sidecar
+from bidstree import fieldmaps, masks, perfusion, sidecar
 from bidstree import names as bids_names
 from bidstree.errors import BidsError
+from pipeline import handed
 from pipeline.codes import verdict
 from pipeline.study import CONVERT, READ, Image, Work, part
 from pipeline.workspace import private, write_json
@@ -38,12 +39,17 @@ def names(work: Work) -> None:
             work.withhold(image, image.withheld or verdict(error.code, error.reason, error.advice))
             continue
         named.append((image, one))
-    for desc in sorted({str(image.contrast.get("derived") or "") for image, _ in named}):
-        mine = [(image, one) for image, one in named if (image.contrast.get("derived") or "") == desc]
+    for desc, space in sorted({(desc_of(image), image.space) for image, _ in named}):
+        mine = [(image, one) for image, one in named if (desc_of(image), image.space) == (desc, space)]
         for (image, _), final in zip(mine, bids_names.number_runs([one for _, one in mine]), strict=True):
-            folder = "annotations" if image.contrast.get("processed") else "scanner"
-            image.bids = (bids_names.derived(final.path(), desc, folder) if desc else final.path()).as_posix()
+            folder = masks.FOLDER if image.moved else "scanner"
+            image.bids = (bids_names.derived(final.path(), desc, folder, space) if desc or space else final.path()).as_posix()
     write(work)
+
+
+def desc_of(image: Image) -> str:
+    """The `desc-` of an image that was computed from others; empty for any other."""
+    return str(image.contrast.get("derived") or "")
 
 
 def write(work: Work) -> None:
@@ -74,8 +80,15 @@ def beside(work: Work) -> None:
         links |= fieldmaps.link([fieldmaps.scan(image.bids, image.series.number, image.sidecar) for image in images if image.session == session])
     for image in images:
         fields = sidecar.clean(image.sidecar | image.contrast["fields"] | links.get(image.bids, {}) | {"Defaced": image.zone is not None})
-        fields |= {"SkullStripped": image.contrast.get("processed") == "skullstripped"} if image.contrast.get("derived") else {}
+        fields |= {"SkullStripped": image.contrast.get("processed") == "skullstripped"} if desc_of(image) or image.space else {}
+        fields |= normalised(work, image) if image.space else {}
         write_json(work.bids / (image.bids.removesuffix(".nii.gz") + ".json"), fields)
+
+
+def normalised(work: Work, image: Image) -> dict[str, Any]:
+    """What the sidecar of an image in a template's space says: the space, and from which image it was made, where its sender said so and that one goes out."""
+    source = handed.native(work, image)
+    return {"SpatialReference": image.space} | ({"Sources": [masks.address(source.bids)]} if source and source.products else {})
 
 
 def add(work: Work, image: Image, extension: str) -> Path:

@@ -18,7 +18,7 @@ __all__ = ["BadOrder", "Order", "read", "schema"]
 
 SIZE_CAP = 64 * 1024 * 1024
 # What an order may say of one file beyond its number and hash.
-SAID = frozenset({"annotation", "contrast", "body", "session", "beside", "processed", "resample", "rater", "labels"})
+SAID = frozenset({"annotation", "contrast", "body", "session", "beside", "processed", "space", "resample", "rater", "labels"})
 
 
 class BadOrder(ValueError):
@@ -34,7 +34,7 @@ class BadOrder(ValueError):
 @dataclass(frozen=True)
 class Order:
     """One order. `keys`: paths of the key files; `files`: number -> SHA-256 of the files of the study (kind "study" only);
-    `said`: number -> what whoever ordered knows of a NIfTI file or of one beside it (annotation, contrast, body, session, beside, rater, labels);
+    `said`: number -> what whoever ordered knows of a NIfTI file or of one beside it (the words of `SAID`);
     `corrections`: fingerprint of a protocol -> what a person decided about it (`bidstree.corrections`);
     `protocol`: profile (a dataset's own, as data), inclusion (ids of rules that fail a scan which breaks them), purposes (label of a visit -> purpose);
     `faces`: what the dataset agreed on about them (`deid.facepolicy`)."""

@@ -72,6 +72,16 @@ class Image:
     review: list[str] = field(default_factory=list)
     withheld: Verdict | None = None
 
+    @property
+    def space(self) -> str:
+        """The template space that its site brought it to; empty for an image in a space of the person's own."""
+        return str(self.contrast.get("space") or "")
+
+    @property
+    def moved(self) -> bool:
+        """Whether its site registered, stripped or normalised it: a derivative."""
+        return bool(self.contrast.get("processed") or self.space)
+
 
 @dataclass
 class Work:

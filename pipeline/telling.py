@@ -39,8 +39,9 @@ def ours() -> frozenset[str]:
         foreign.WORDS,
         (suffix for _, suffix in bids_names.RULES),
     )
+    spaces = (part for space in said.SPACES for word in _WORD.findall(space) for part in (word, *_CAMEL.findall(word)))
     values = (str(value) for _, _, entities in said.CONTRASTS.values() for value in entities.values())
-    return frozenset(word.lower() for words_ in (*lists, values) for word in words_)
+    return frozenset(word.lower() for words_ in (*lists, spaces, values) for word in words_)
 
 
 def words(name: str) -> set[str]:

@@ -181,6 +181,7 @@ class UploadFileDoor(Door):
             OpenApiParameter("contrast", str, required=False, description="what a NIfTI image is, a word of /annotations"),
             OpenApiParameter("body", str, required=False, description="which part of the body it shows, a word of /annotations"),
             OpenApiParameter("processed", str, required=False, description="registered or skullstripped: kept as a derivative, with the mask drawn on it"),
+            OpenApiParameter("space", str, required=False, description="template space of an image, a word of /annotations: a derivative in that space"),
             OpenApiParameter("resample", str, required=False, description="yes: bring this mask to the grid of its image where it lies on another"),
             OpenApiParameter("visit", str, required=False, description="label of the visit it is of, where an upload of one person holds several"),
             OpenApiParameter("beside", int, required=False, description="number of the NIfTI file that this sidecar, table, transform or mask belongs to"),
@@ -202,7 +203,7 @@ class UploadFileDoor(Door):
 
 def said(asked: Any) -> dict[str, Any]:
     """What the address says of a file beyond its folder. Raises Invalid."""
-    told: dict[str, Any] = {name: asked.get(name, "") for name in ("contrast", "body", "processed", "visit", "rater")}
+    told: dict[str, Any] = {name: asked.get(name, "") for name in ("contrast", "body", "processed", "space", "visit", "rater")}
     resample = asked.get("resample", "")
     if resample not in ("", "yes"):
         raise Invalid("unknown_word", "`resample` is yes, or is left out.", "Send resample=yes to have a mask brought to its image's grid.")

@@ -136,6 +136,7 @@ class Annotations(Shape):
     contrasts = s.ListField(child=s.CharField(), help_text="what a NIfTI image is")
     bodies = s.ListField(child=s.CharField(), help_text="which part of the body it shows")
     processed = s.ListField(child=s.CharField(), help_text="what was done to an image before a mask was drawn on it")
+    spaces = s.ListField(child=s.CharField(), help_text="template spaces that an image may have been brought to")
     meanings = s.ListField(child=s.CharField(), help_text="what the values of a mask mean; up to three digits may follow")
 
 

@@ -29,7 +29,7 @@ VERSION = "1.0.0"
 STREAM = "application/offset+octet-stream"
 CHECKSUM = re.compile(r"sha256 ([A-Za-z0-9+/]{43}=)")
 KEYS = frozenset(
-    {"kind", "number", "count", "sha256", "folder", "annotation", "contrast", "body", "processed", "resample", "visit", "beside", "rater", "labels"}
+    {"kind", "number", "count", "sha256", "folder", "annotation", "contrast", "body", "processed", "space", "resample", "visit", "beside", "rater", "labels"}
 )
 ABOUT = {
     "Tus-Version": VERSION, "Tus-Extension": "creation,checksum,termination,expiration", "Tus-Checksum-Algorithm": "sha256", "Tus-Max-Size": str(FILE_BYTES),

@@ -42,6 +42,7 @@ def words() -> dict[str, list[str]]:
         "contrasts": sorted(said.CONTRASTS),
         "bodies": list(said.BODIES),
         "processed": list(said.PROCESSED),
+        "spaces": list(said.SPACES),
         "meanings": sorted(said.MEANINGS),
     }
 
@@ -49,7 +50,7 @@ def words() -> dict[str, list[str]]:
 def checked(said: Mapping[str, Any]) -> dict[str, Any]:
     """What a sender says of one file, as it is kept. Raises Invalid for any word that is not on its list.
 
-    said: contrast, body, processed, visit (label), beside (the sender's number of another file), resample, rater (a code), labels (name -> value);
+    said: contrast, body, processed, space, visit (label), beside (the sender's number of another file), resample, rater (a code), labels (name -> value);
     empty ones are left out.
     """
     given = {name: value for name, value in said.items() if value not in ("", None, {}, False)}
@@ -61,6 +62,7 @@ def checked(said: Mapping[str, Any]) -> dict[str, Any]:
         "contrast": lambda value: value in lists.CONTRASTS,
         "body": lambda value: value in lists.BODIES,
         "processed": lambda value: value in lists.PROCESSED,
+        "space": lambda value: value in lists.SPACES,
         "resample": lambda value: value is True,
         "visit": lambda value: bool(VISIT.fullmatch(value)),
         "beside": lambda value: type(value) is int and value >= 1,

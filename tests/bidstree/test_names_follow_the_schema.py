@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from bidstree import check, names
+from bidstree import check, names, said
 from bidstree.errors import BidsError
 from bidstree.names import Named
 
@@ -45,6 +45,12 @@ def test_every_rule_allows_and_requires_what_the_schema_does(schema: dict[str, A
         required = set.intersection(*({short[key] for key, level in group["entities"].items() if level == "required"} for group in theirs)) - {"sub"}
         assert rule.allowed <= allowed, (datatype, suffix)
         assert rule.required == required, (datatype, suffix)
+
+
+def test_every_template_space_is_one_of_the_schema(schema: dict[str, Any]) -> None:
+    theirs = {name for key, values in schema["objects"]["enums"].items() if key.startswith("_") for name in values.get("enum", []) if isinstance(name, str)}
+    theirs |= {name for values in schema["objects"]["enums"].values() if isinstance(values.get("value"), str) for name in [values["value"]]}
+    assert set(said.SPACES) - theirs == {"PAM50"}  # of the cord; BIDS lists none
 
 
 def test_a_name_has_its_parts_in_order() -> None:

@@ -115,8 +115,17 @@ def test_names_are_kept_for_the_senders_eyes(folder: Path, tmp_path: Path) -> No
 
 
 def test_words_numbers_and_the_senders_own_table_go_along_instead_of_names(tmp_path: Path) -> None:
-    lists = {"words": ["lesion"], "contrasts": ["FLAIR", "T1w"], "bodies": ["CSPINE"], "meanings": ["lesion"]}
-    names = ("a/x_FLAIR.nii.gz", "a/x_FLAIR.json", "a/x_FLAIR_lesion.nii.gz", "b/Hansen.nii", "b/FLAIR_T1w.nii", "b/note.pdf")
+    lists = {"words": ["lesion"], "contrasts": ["FLAIR", "T1w"], "bodies": ["CSPINE"], "spaces": ["MNI152Lin"], "meanings": ["lesion"]}
+    names = (
+        "a/x_FLAIR.nii.gz",
+        "a/x_FLAIR.json",
+        "a/x_FLAIR_lesion.nii.gz",
+        "b/Hansen.nii",
+        "b/FLAIR_T1w.nii",
+        "b/note.pdf",
+        "c/x_space-MNI152Lin_T1w.nii",
+        "c/x_space-Hansen_T1w.nii",
+    )
     for name in names:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
@@ -130,6 +139,8 @@ def test_words_numbers_and_the_senders_own_table_go_along_instead_of_names(tmp_p
         4: {"contrast": "T1w", "visit": "m12", "beside": "1"},
         5: {},
         6: {},
+        7: {"contrast": "T1w", "space": "MNI152Lin"},
+        8: {"contrast": "T1w"},
     }
     for wrong in ("path,surname\nb/Hansen.nii,Hansen\n", "path,visit\n,m12\n"):
         table.write_text(wrong)

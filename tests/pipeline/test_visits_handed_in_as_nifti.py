@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import nibabel as nib
@@ -14,8 +15,9 @@ import numpy as np
 import pytest
 
 from bidstree import check, dataset
+from bidstree import said as words_said
 from deid.pseudonyms import keys_from_file, new_key
-from pipeline import telling
+from pipeline import drawn, telling
 from pipeline.isolate import Pool
 from pipeline.order import Order
 from pipeline.outcome import Outcome
@@ -236,6 +238,66 @@ def test_a_mask_drawn_on_a_registered_image_brings_that_image_and_one_without_a_
     dataset.assemble([bids], tmp_path / "whole", {"Name": "Handed in"})
     report = check.validate(tmp_path / "whole")
     assert report.errors == 0, [finding for finding in report.findings if finding.severity == "error"]
+
+
+MNI = "MNI152NLin2009cAsym"
+
+
+def test_an_image_in_a_template_s_space_is_a_derivative_of_its_own_with_the_masks_on_it(tmp_path: Path, handing: Handing) -> None:
+    """ATLAS hands in each head twice: native, and normalised with a lesion drawn there. The twin without the word is a second native image."""
+    root = tmp_path / "in"
+    shift = AFFINE.copy()
+    shift[:3, 3] = (-16, -15, -20)
+    write(root / "1", tissue(8))
+    write(root / "2", tissue(9), shift)
+    write(root / "3", marked(5), shift)
+    write(root / "4", tissue(10), shift + np.diag([0.5, 0, 0, 0]))
+    said: dict[str, dict[str, Any]] = {name: {"contrast": "T1w", "body": "CSPINE"} for name in ("1", "2", "4")}
+    said["2"] |= {"space": MNI, "beside": "1"}
+    said["4"] |= {"space": "PAM50", "processed": "skullstripped"}
+    outcome, bids = handing(said | {"3": {"annotation": "lesion", "rater": "r1"}})
+    assert verdicts(outcome) == ["ok"] * 4, outcome.as_json()["files"]
+    stem, native = "sub-p1/ses-m00/anat/sub-p1_ses-m00_acq-cspine", "bids:raw:sub-p1/ses-m00/anat/sub-p1_ses-m00_acq-cspine_T1w.nii.gz"
+    drawn = bids / "derivatives/annotations"
+    assert sorted(path.relative_to(drawn).as_posix() for path in drawn.rglob("*.nii.gz")) == [
+        f"{stem}_space-{MNI}_T1w.nii.gz",
+        f"{stem}_space-{MNI}_label-lesion_desc-r1_mask.nii.gz",
+        f"{stem}_space-PAM50_desc-skullstripped_T1w.nii.gz",
+    ]
+    moved = json.loads((drawn / f"{stem}_space-{MNI}_T1w.json").read_text())
+    assert (moved["SpatialReference"], moved["Sources"], moved["SkullStripped"]) == (MNI, [native], False)
+    stripped = json.loads((drawn / f"{stem}_space-PAM50_desc-skullstripped_T1w.json").read_text())
+    assert stripped["SkullStripped"] and "Sources" not in stripped
+    mask = json.loads((drawn / f"{stem}_space-{MNI}_label-lesion_desc-r1_mask.json").read_text())
+    assert mask["SpatialReference"] == f"bids::{stem}_space-{MNI}_T1w.nii.gz"
+    assert nib.load(drawn / f"{stem}_space-{MNI}_T1w.nii.gz").affine[:3, 3].tolist() == [-16, -15, -20]
+    dataset.assemble([bids], tmp_path / "whole", {"Name": "Handed in"})
+    report = check.validate(tmp_path / "whole")
+    assert report.errors == 0, [finding for finding in report.findings if finding.severity == "error"]
+    for name in ("2", "4"):
+        del said[name]["space"]
+    del said["4"]["processed"]
+    _, plain = handing(said)
+    assert not list(plain.rglob("*space-MNI*")) and len(list(plain.glob("sub-p1/ses-m00/anat/*_run-*_T1w.nii.gz"))) == 3
+
+
+@pytest.mark.parametrize(("name", "space"), [(f"x_space-{MNI}_T1w.nii.gz", MNI), ("x_space-Solveig_T1w.nii.gz", ""), (f"space-{MNI}/x_T1w.nii.gz", "")])
+def test_at_a_desk_the_name_says_the_space_in_a_word_of_the_list(name: str, space: str) -> None:
+    assert words_said.space(Path(name).name) == space
+
+
+def test_a_face_in_a_template_s_space_refuses_no_mask_of_the_native_head(tmp_path: Path, handing: Handing) -> None:
+    """What was taken from a normalised head lies in another world: there it counts, elsewhere it does not."""
+    root = tmp_path / "in"
+    write(root / "1", tissue(8))
+    write(root / "2", tissue(9))
+    write(root / "3", marked(5))
+    said: dict[str, dict[str, Any]] = {name: {"contrast": "T1w", "body": "CSPINE"} for name in ("1", "2")} | {"3": {"annotation": "lesion", "beside": "1"}}
+    images = [SimpleNamespace(session="m00", space=space, moved=bool(space), zone=zone) for space, zone in (("", "own"), (MNI, "theirs"))]
+    work: Any = SimpleNamespace(all_images=images)
+    assert drawn.gone(work, "m00") == ["own"] and drawn.gone(work, "m00", MNI) == ["theirs"] and drawn.gone(work, "m12") == []
+    said["2"]["space"] = MNI
+    assert verdicts(handing(said)[0]) == ["ok"] * 3
 
 
 def test_a_mask_of_another_grid_is_brought_to_its_image_only_when_that_was_asked(tmp_path: Path, handing: Handing) -> None:

@@ -40,6 +40,17 @@ def django_db_modify_db_settings() -> None:
         connection.settings_dict["TEST"]["NAME"] = name
 
 
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+    """PostgreSQL drops no database that somebody still speaks to: what a killed process or a thread of a live server left is ended first."""
+    yield
+    with django_db_blocker.unblock():
+        for connection in connections.all():
+            if connection.vendor == "postgresql":
+                with connection.cursor() as cursor:
+                    cursor.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
+
+
 def _triggers(lines: Any) -> None:
     for app, model in append_only.MODELS:
         append_only.run(connections["default"], lines(connections["default"].vendor, apps.get_model(app, model)._meta.db_table))

@@ -21,6 +21,7 @@ from bidstree import check
 from registry.imaging.models import Image
 from registry.releases import freezing, tree
 from registry.releases.models import Release
+from tests.registry.upper.desks import accept, bind
 
 pytestmark = [pytest.mark.django_db(transaction=True, databases="__all__"), pytest.mark.slow, pytest.mark.needs("shared-data")]
 
@@ -80,25 +81,6 @@ def send(site: Any, dataset: str, source: Path, files: dict[str, dict[str, Any]]
         site.put_file(upload, numbers[name], data, folder="1", annotation=DRAWN.get(stem, ""), said=told)
     site.post(f"/uploads/{upload}/complete", {"count": len(files), "bytes": size}, 202)
     return upload
-
-
-def bind(site: Any, carried: Any, upload: str, person: dict[str, Any], visit: dict[str, Any]) -> None:
-    """Sort, say whose the one study is, and let the pipeline work."""
-    assert carried.really("sort") == 1
-    (study,) = site.get(f"/studies?upload={upload}")["results"]
-    assert (study["state"], study["code"]) == ("waiting", "no_identity"), study
-    site.post(f"/studies/{study['id']}/bind", {"participant": person["id"], "visit": visit["id"]}, 200)
-    assert carried.really("study") == 1
-
-
-def accept(desk: Any) -> int:
-    """The steward looks at every image and takes it."""
-    images = desk.get("/images?state=proposed")["results"]
-    for image in images:
-        for picture in image["pictures"]["review"]:
-            assert desk.raw("get", picture).status_code == 200
-        desk.post(f"/images/{image['id']}/accept", {"note": "A crop of the neck without any part of a face."}, 200)
-    return len(images)
 
 
 def lies_on_image(root: Path, path: Path) -> bool:

@@ -9,6 +9,8 @@ import hashlib
 import json
 from typing import Any
 
+import nibabel as nib
+import numpy as np
 import pyrage
 import pytest
 
@@ -20,7 +22,7 @@ from registry.imaging.models import Image
 from registry.releases import packing
 from registry.releases.models import Release
 from tests.registry.upper.conftest import volume
-from tests.registry.upper.desks import Desk, at_desk, opened, package_of
+from tests.registry.upper.desks import Desk, accept, at_desk, bind, opened, package_of
 
 pytestmark = [pytest.mark.django_db(transaction=True, databases="__all__"), pytest.mark.slow]
 SPACE = "MNI152NLin2009cAsym"
@@ -83,6 +85,46 @@ def normalised(person: Any, image: Image) -> None:
             sha256 = hashlib.sha256(data).hexdigest()
             store.put(person, data, sha256)
             image.files.create(path=path + ending, sha256=sha256, bytes=len(data), kind="annotation")
+
+
+def test_a_head_that_its_site_normalised_comes_in_by_the_doors_and_out_by_the_view(house: Any, door: Any, live_server: Any, carried: Any) -> None:
+    """A contributor hands in each head twice, native and in MNI space with the lesion drawn there: real pipeline, a steward's eyes, and the slim package."""
+    site, steward = door(house.contributor), door(house.steward)
+    person = house.person("GRU")
+    visit = house.visit(person)
+    upload = site.post("/uploads", {"dataset": house.dataset.slug, "site": house.site.code}, 201)["id"]
+    neck = np.random.default_rng(1).normal(600, 40, (32, 30, 20)).astype(np.int16)
+    lesion = np.zeros(neck.shape, np.uint8)
+    lesion[5:9, 10:14, 8:12] = 1
+    there = np.diag([1.0, 1.0, 2.0, 1.0])
+    there[:3, 3] = (-16, -40, -60)
+    told = {"contrast": "T1w", "body": "CSPINE"}
+    files: list[tuple[Any, Any, dict[str, Any]]] = [
+        (neck, np.diag([1.0, 1.0, 2.0, 1.0]), told),
+        (neck[::-1], there, {**told, "space": SPACE, "beside": 1}),
+        (lesion, there, {"rater": "r1", "beside": 2}),
+    ]
+    raws = [nib.Nifti1Image(data, affine).to_bytes() for data, affine, _ in files]
+    for n, (raw, (_, _, said)) in enumerate(zip(raws, files, strict=True), 1):
+        site.put_file(upload, n, raw, folder="1", annotation="" if "contrast" in said else "lesion", said=said)
+    refused = site.raw("put", f"/uploads/{upload}/files/9?contrast=T1w&space=Hansens", raws[0], content_type="application/octet-stream")
+    assert refused.status_code == 400 and b"Hansen" not in refused.content
+    site.post(f"/uploads/{upload}/complete", {"count": 3, "bytes": sum(map(len, raws))}, 202)
+    bind(site, carried, upload, {"id": str(person.pk)}, {"id": str(visit.pk)})
+    assert accept(steward) == 2 and {row["verdict"] for row in site.get(f"/uploads/{upload}/receipt")["files"]} == {"kept"}
+
+    steward.post("/releases", {"dataset": house.dataset.slug, "changes": "first"}, 202)
+    carried.work()
+    assert Release.objects.get().state == "validated", Release.objects.get().validator
+    access.set_level("system:test", house.dataset, "registered")
+    view = access.open_view(house.steward, house.dataset, "normalised", "In MNI space", ["normalised", "normalised_mask"], "registered")
+    seeker, key = at_desk(live_server, house.world.user("seeker")), pyrage.x25519.Identity.generate()
+    holder = User.objects.get(email=seeker.get("/me")["email"])
+    right = entitled(seeker, asked(holder, view, key), "approved_pending_signatures")
+    inside = opened(seeker.raw("get", package_of(seeker, right, carried)[1]["download"]).content, key)
+    heads = sorted(name for name in inside if name.endswith(".nii.gz"))
+    assert [name.rsplit(f"_space-{SPACE}_")[-1] for name in heads] == ["T1w.nii.gz", "label-lesion_desc-r1_mask.nii.gz"], heads
+    assert json.loads(inside[heads[0].replace(".nii.gz", ".json")])["SpatialReference"] == SPACE
 
 
 def asked(holder: User, view: View, key: Any) -> Request:

@@ -168,6 +168,8 @@ def test_the_browser_orders_numbers_bundles_and_guesses_as_the_others_do(browse:
         "a/b/c/d/e/f/g/h/i/j/k/l/m/n/o",
         "a/b/1",
         "Z/T1w.nii",
+        "Z/sub-1_space-MNI152NLin2009cAsym_T1w.nii.gz",
+        "Z/sub-1_space-Hansen_T1w.nii.gz",
     ]
     lists = actions.words()
     page = browse(house.contributor)
@@ -211,7 +213,7 @@ def test_what_has_no_room_is_refused_before_the_first_byte_and_plain_http_at_onc
     settings.MYELIN_MAX_UPLOAD_MB = 1
     page = browse(house.contributor)
     choose(page, house, tmp_path / "scans")
-    assert page.eval_on_selector_all("#masks-rows select", "all => all.map(one => one.value)") == ["", "T1w", "", "lesion", "", ""]
+    assert page.eval_on_selector_all("#masks-rows select", "all => all.map(one => one.value)") == ["", "T1w", "", "", "lesion", "", "", ""]
     assert "x_T1w.nii.gz" in page.inner_text("#masks-rows tr:nth-child(2) td:last-child")
     page.click("#start")
     page.wait_for_selector("#again:visible")

@@ -24,6 +24,12 @@ export function contrast(path, contrasts) {
   return named.size === 1 ? known.get([...named][0]) : "";
 }
 
+// The template space that an image's name gives as BIDS does.
+export function space(path, spaces) {
+  const found = isNifti(path) ? /(?:^|_)space-([A-Za-z0-9]+)(?=[_.])/.exec(own(path)) : null;
+  return found && spaces.includes(found[1]) ? found[1] : "";
+}
+
 // paths: in order, number 1 first. lists: of GET /annotations. Gives number -> words.
 export function guessed(paths, lists) {
   const near = new Map();
@@ -38,7 +44,7 @@ export function guessed(paths, lists) {
     const annotation = shown(path, lists.words), mine = stem(path);
     const sides = near.get(folder(path)).filter((one) => one.number !== n + 1 && one.stem && mine.startsWith(one.stem) && (!isNifti(path) || mine !== one.stem));
     const beside = sides.sort((a, b) => b.stem.length - a.stem.length || b.number - a.number)[0]?.number || "";
-    const told = { annotation, contrast: annotation ? "" : contrast(path, lists.contrasts), beside };
+    const told = { annotation, contrast: annotation ? "" : contrast(path, lists.contrasts), space: annotation ? "" : space(path, lists.spaces), beside };
     const words = Object.fromEntries(Object.entries(told).filter(([, value]) => value !== ""));
     if (Object.keys(words).length) said.set(n + 1, words);
   });
@@ -48,7 +54,7 @@ export function guessed(paths, lists) {
 // A table of the sender's own: CSV with `path` and any of the words. Gives {said, lost}: lost are paths that no file has.
 export function fromTable(text, paths) {
   const [head, ...rows] = parsed(text);
-  const known = ["visit", "contrast", "body", "processed", "annotation", "rater", "labels", "beside", "resample"];
+  const known = ["visit", "contrast", "body", "processed", "space", "annotation", "rater", "labels", "beside", "resample"];
   const columns = (head || []).map((name) => name.trim());
   const strange = columns.filter((name) => name !== "path" && !known.includes(name));
   if (!columns.includes("path") || strange.length) return { strange, known, said: new Map(), lost: [] };

@@ -73,7 +73,7 @@ function drawMasks() {
     const line = element("tr");
     const words = state.said.get(number) || {};
     line.append(element("th", path, { scope: "row" }));
-    for (const [name, list] of [["annotation", state.lists.words], ["contrast", state.lists.contrasts], ["body", state.lists.bodies]]) {
+    for (const [name, list] of [["annotation", state.lists.words], ["contrast", state.lists.contrasts], ["body", state.lists.bodies], ["space", state.lists.spaces]]) {
       line.append(cellWith(selected(list, words[name], number, name, path)));
     }
     line.append(element("td", state.paths[words.beside - 1] || "–"));
