@@ -64,10 +64,10 @@ class Words:
         return dict(self.dataset.sites.values_list("code", "name"))
 
     def field(self, field: str) -> str:
-        """What a field is called."""
+        """What a field is called; one that a newer dictionary has no more, in a cohort that was kept, by its own key."""
         if field in FIELDS:
             return str(FIELDS[field])
-        title, label, _levels = _of_dictionary()[field]
+        title, label, _levels = _of_dictionary().get(field, (field, field, {}))
         return label if label == title or field == "edss.edss_total" else f"{title}, {label}"
 
     def value(self, field: str, value: str) -> str:

@@ -380,6 +380,15 @@ def kept(place: Place, **more: Any) -> SavedCohort:
     return SavedCohort.objects.get(name=told["name"])
 
 
+def test_a_kept_question_that_a_newer_dictionary_does_not_know_is_shown_and_can_be_deleted(place: Place) -> None:
+    cohort = kept(place)
+    assert SavedCohort.objects.filter(pk=cohort.pk).update(where=["edss.a_field_of_before:3"]) == 1
+    page = web(place.one)
+    assert "edss.a_field_of_before: 3" in page.get("/cohorts").content.decode()
+    assert page.get(f"/cohorts/{cohort.pk}").status_code == 422
+    assert page.post(f"/cohorts/{cohort.pk}/delete").status_code == 302 and not SavedCohort.objects.filter(pk=cohort.pk).exists()
+
+
 def test_a_cohort_is_kept_as_its_question_shared_by_address_or_link_and_unshared(place: Place) -> None:
     cohort = kept(place)
     assert (cohort.where, cohort.owner) == (["sex:F"], place.one)
