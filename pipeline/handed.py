@@ -82,8 +82,8 @@ def belonging(work: Work) -> dict[int, int]:
 
 def native(work: Work, image: Image) -> Image | None:
     """The image that another was made from, by its sender's word (`beside`), where that one goes out."""
-    told = {n: belonging(work).get(n) for n in image.files if n in work.volumes}
-    return next((one for one in work.images if one is not image and set(told.values()) & set(one.files)), None)
+    told = {belonging(work).get(n) for n in image.files if n in work.volumes}
+    return next((one for one in work.images if one is not image and told & set(one.files)), None)
 
 
 def dictionary(work: Work, n: int, beside: list[int]) -> dict[str, Any]:

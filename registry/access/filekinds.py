@@ -28,6 +28,12 @@ TEMPLATE = re.compile(r"_space-(MNI|ICBM452|IXI549Space|NIHPD|UNCInfant|OASIS30|
 TABLE = re.compile(r"_(sessions|scans)\.(tsv|json)\Z")
 
 
+def space(path: str) -> str:
+    """The template space that a path names (`MNI152NLin2009cAsym`); empty for a person's own."""
+    found = TEMPLATE.search(path)
+    return found[0].removeprefix("_space-") if found else ""
+
+
 def of(path: str, *, orbit: bool = False) -> str:
     """The kind of the file at this path. `orbit`: it belongs to an image of the orbits. What is not known is taken as an image."""
     if orbit:
@@ -38,7 +44,7 @@ def of(path: str, *, orbit: bool = False) -> str:
         return "quality"
     if "/" not in path or path.endswith("/dataset_description.json") or TABLE.search(path):
         return "paper"
-    normalised = TEMPLATE.search(path) is not None
+    normalised = bool(space(path))
     if ANNOTATION.search(path):
         return "normalised_mask" if normalised else "mask"
     if normalised:

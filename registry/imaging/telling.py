@@ -18,6 +18,7 @@ from django.utils.translation import gettext_lazy as _
 
 from deid import profile as profiles
 from deid.errors import ProfileError
+from registry.access import filekinds
 from registry.accounts.models import User
 from registry.imaging import queries, store
 from registry.imaging.models import Image, StoredFile
@@ -90,15 +91,19 @@ def extent(path: Path) -> Extent | None:
 
 
 def layers(asker: User, image: Image) -> Layers:
-    """The volume of an image and the masks of its visit that the asker may see. Of a mask the volume is what it was drawn on."""
+    """The volume of an image and the masks of its visit, in its space, that the asker may see. Of a mask the volume is what it was drawn on.
+
+    An image that was registered or normalised lies under derivatives as its masks do: what is drawn is told by the name.
+    """
     visible = list(queries.images(asker).filter(visit=image.visit_id).exclude(state=Image.State.REFUSED).defer("provenance"))
     visible += [image] if image.pk not in {one.pk for one in visible} else []
     files = [(one, file) for one in visible for file in one.files.all()]
-    drawn = [(one, file, _sources(one, file)) for one, file in files if file.kind == "annotation"]
-    base = next((file for one, file in files if one.pk == image.pk and file.kind == "image"), None)
+    drawn = [(one, file, _sources(one, file)) for one, file in files if filekinds.ANNOTATION.search(file.path) and file.kind == "annotation"]
+    base = next((file for one, file in files if one.pk == image.pk and file.path == image.bids_path and not filekinds.ANNOTATION.search(file.path)), None)
     if base is None:  # the image is a mask
         of = next((sources for one, _file, sources in drawn if one.pk == image.pk), frozenset())
-        base = next((file for _one, file in files if file.kind == "image" and file.path in of), None)
+        base = next((file for _one, file in files if file.path in of and not filekinds.ANNOTATION.search(file.path)), None)
+    drawn = [(one, file, sources) for one, file, sources in drawn if base is None or filekinds.space(file.path) == filekinds.space(base.path)]
     masks = sorted((Mask(file, mask_name(file.path), base is not None and base.path in sources) for _one, file, sources in drawn), key=lambda one: one.name)
     if base is None and masks:  # its image is not here: it is shown alone
         base = next((mask.file for mask in masks if mask.file.image_id == image.pk), None)
@@ -118,7 +123,7 @@ def _sources(image: Image, file: StoredFile) -> frozenset[str]:
     except (OSError, ValueError):
         return frozenset()
     sources = told.get("Sources") if isinstance(told, dict) else None
-    return frozenset(str(one).removeprefix("bids:raw:") for one in sources or ())
+    return frozenset(re.sub(r"^bids::", "derivatives/annotations/", str(one).removeprefix("bids:raw:")) for one in sources or ())
 
 
 def mask_name(path: str) -> str:

@@ -15,7 +15,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from registry.audit.models import Line
-from registry.imaging import store
+from registry.imaging import store, telling
 from registry.imaging.models import Image
 from registry.intake import actions, quarantine
 from tests.registry.browsers import shown
@@ -68,22 +68,22 @@ def told(house: Any, **fields: Any) -> Image:
     return image
 
 
-def with_mask(image: Image) -> Image:
-    """A mask drawn on an image, as an image of its own with a sidecar that says so."""
+def with_mask(image: Image, space: str = "") -> Image:
+    """A mask drawn on an image, as an image of its own with a sidecar that says so; `space`: on a copy in that space, which is the image then."""
     participant, stem = image.visit.participant, image.bids_path.removesuffix("_T1w.nii.gz").rsplit("/", 1)[-1]
-    path = f"derivatives/annotations/sub-{participant.label}/ses-m00/anat/{stem}_space-T1w_label-lesion_mask.nii.gz"
-    mask = Image.objects.create(
-        visit=image.visit, study_id=image.study_id, run_id=image.run_id, bids_path=path, suffix="mask", datatype="anat", grade="pass",
-        deface_verdict="no_face", conversion_verdict="", state="accepted", decided_at=image.decided_at, decided_by=image.decided_by,
+    root, folder = "derivatives/annotations/", f"sub-{participant.label}/ses-m00/anat/"
+    path, moved = (f"{root}{folder}{stem}_space-{space or 'T1w'}_{what}.nii.gz" for what in ("label-lesion_mask", "T1w"))
+    row = Image.objects.create(
+        visit=image.visit, study_id=image.study_id, run_id=image.run_id, bids_path=moved if space else path, suffix="T1w" if space else "mask", datatype="anat",
+        grade="pass", deface_verdict="no_face", conversion_verdict="", state="accepted", decided_at=image.decided_at, decided_by=image.decided_by,
     )  # fmt: skip
-    for name, kind, data in (
-        (path, "annotation", b"voxels"),
-        (path.replace("nii.gz", "json"), "sidecar", json.dumps({"Sources": [f"bids:raw:{image.bids_path}"]}).encode()),
-    ):
+    source = f"bids::{moved.removeprefix(root)}" if space else f"bids:raw:{image.bids_path}"
+    files = [(path, "annotation", b"voxels"), (path.replace("nii.gz", "json"), "sidecar", json.dumps({"Sources": [source]}).encode())]
+    for name, kind, data in [*files, *([(moved, "annotation", b"moved")] if space else [])]:
         sha256 = hashlib.sha256(data).hexdigest()
         store.put(participant, data, sha256)
-        mask.files.create(path=name, kind=kind, sha256=sha256, bytes=len(data))
-    return mask
+        row.files.create(path=name, kind=kind, sha256=sha256, bytes=len(data))
+    return row
 
 
 def test_the_list_shows_what_one_may_see_and_filters_it(house: Any) -> None:
@@ -135,6 +135,21 @@ def test_a_mask_is_offered_over_the_image_it_was_drawn_on(house: Any) -> None:
     assert "drawn on another image" not in page
     own = text(person(house.steward).get(f"/images/{mask.pk}"))  # the page of a mask shows the image below it
     assert reverse("portal:volume", args=[image.pk, image.files.get(kind="image").pk]) in own
+
+
+def test_a_normalised_image_is_shown_itself_with_the_masks_of_its_own_space(house: Any) -> None:
+    """It lies under derivatives as its mask does, and its mask says `bids::`; the native head's mask lies in another world, and is not laid over it."""
+    native = told(house)
+    drawn = with_mask(native)
+    image = with_mask(native, space="MNI152NLin2009cAsym")
+    page = text(person(house.steward).get(f"/images/{image.pk}"))
+    volume, mask = image.files.get(path=image.bids_path), image.files.get(path__endswith="_mask.nii.gz")
+    assert reverse("portal:volume", args=[image.pk, volume.pk]) in page and reverse("portal:volume", args=[image.pk, mask.pk]) in page
+    assert "lesion · MNI152NLin2009cAsym" in page and "lesion · T1w" not in page
+    layers = telling.layers(house.steward, image)
+    assert layers.base == volume and [(one.file, one.drawn_here) for one in layers.masks] == [(mask, True)]
+    own = telling.layers(house.steward, native)
+    assert own.base == native.files.get(kind="image") and [one.file.image_id for one in own.masks] == [drawn.pk]
 
 
 def test_who_may_not_see_an_image_is_told_of_nothing_and_that_leaves_a_line(house: Any) -> None:
