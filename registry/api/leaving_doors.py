@@ -58,6 +58,8 @@ class RecallDoor(Door):
 
 
 class MoveDoor(Door):
+    step_up = ("POST",)
+
     @told(handing_shapes.StudyShape, request=shapes.Move, summary="Take a wrongly bound study from where it is, to the right visit or back", tags=["uploads"])
     def post(self, request: Request, pk: Any) -> Response:
         study, given = find(intake.studies(self.asker), pk=pk), self.body(shapes.Move)

@@ -177,6 +177,7 @@ class MovePage(OnStudy):
     """A recorded study that was bound wrongly: to the right visit, or back (with nobody named)."""
 
     words = _("The study was taken from where it was. Whoever received an image of it is told.")
+    step_up = ("POST",)
 
     def post(self, request: HttpRequest, pk: UUID) -> HttpResponse:
         study, why, whose = self.study(pk), Why(request.POST), Whose(request.POST, use_required_attribute=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from datetime import timedelta
 from typing import Any
 
@@ -64,6 +65,7 @@ def test_an_open_browser_neither_withdraws_anybody_nor_reads_all_of_them_through
     one = house.person(patient_id="P-1")
     whose = {"dataset": house.dataset.slug, "site": house.site.code, "patient_id": "P-1"}
     asked = {f"{API}/participants/{one.pk}/withdraw": ({}, 202), f"{API}/person-report": (whose, 200)}
+    asked[f"{API}/studies/{uuid.uuid4()}/move"] = ({"reason": "Mixed up."}, 404)  # of a study that is one: tests/registry/upper/test_rebinding.py
     idle, fresh = shown(Client(), house.contributor, stepped=False), shown(Client(), house.contributor)
     for path, (body, status) in reversed(asked.items()):
         answer = idle.post(path, body, content_type="application/json")

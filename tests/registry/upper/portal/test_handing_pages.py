@@ -161,6 +161,9 @@ def test_a_recorded_study_is_moved_and_a_contrast_corrected(house: Any, handed: 
     image.refresh_from_db()
     assert image.state == "refused" and house.dataset.corrections.get().correction["suffix"] == "T2w"
     carried.studies(make)
+    still = shown(Client(), house.contributor, stepped=False).post(f"/studies/{study.pk}/move", {"reason": "Mixed up."})
+    study.refresh_from_db()
+    assert still.status_code == 403 and b"Is it you?" in still.content and study.participant == wrong
     assert "needs its reason" not in send(client, f"/studies/{study.pk}/move", who="A-2", issuer="", visit="m00", reason="Mixed up.")
     study.refresh_from_db()
     assert (study.state, study.participant) == ("ready", right)
