@@ -169,7 +169,7 @@ def test_the_sidecar_of_a_mask_is_read_in_the_child_and_only_as_it_was_sorted(tm
 
 
 def image(key: int, bids: str, session: str, word: Any = None, zone: str | None = None) -> Any:
-    return SimpleNamespace(key=f"handed/{key}", bids=bids, session=session, files=[key], withheld=word, zone=zone, contrast={})
+    return SimpleNamespace(key=f"handed/{key}", bids=bids, session=session, files=[key], withheld=word, zone=zone, contrast={}, space="", moved=False)
 
 
 def work(images: list[Any], said: dict[int, dict[str, Any]], names: dict[int, str]) -> Any:

@@ -113,7 +113,7 @@ def test_a_closed_tab_loses_nothing_and_the_receipt_is_joined_later(browse: Brow
     page.click("#start")
     waited(page, lambda: Upload.objects.get().state == "received")
     begun = [line for line in heard if line[0] == "POST" and line[1].endswith("/tus")]
-    assert len(begun) == 2 - len(kept)
+    assert len(begun) <= 2 - len(kept)  # what was under way may have arrived after all; what arrived is never begun again
     page.wait_for_selector("#where:has-text('nothing is complete')")
     assert carried.really("sort") == 1
     page.wait_for_selector("#hand-in[data-complete]")
