@@ -99,13 +99,9 @@ def _likeness(a: NDArray[Any], b: NDArray[Any], drawn: NDArray[Any]) -> float:
     return float(np.corrcoef(x[inside], y[inside])[0, 1])
 
 
-def brought_path(image: PurePosixPath | str, extension: str = ".nii.gz", space: str = "common") -> PurePosixPath:
+def brought_path(image: PurePosixPath | str, space: str = "common") -> PurePosixPath:
     """Where an image in the common space lies: beside the annotations, with `space-common_desc-aligned`. `space`: another, where a study has several."""
-    source = PurePosixPath(image)
-    *parts, suffix = source.name.split(".")[0].split("_")
-    pairs = dict(part.split("-", 1) for part in parts) | {"space": space, "desc": "aligned"}
-    stem = "_".join(f"{key}-{pairs[key]}" for key in names.ENTITIES if key in pairs)
-    return PurePosixPath("derivatives", masks.FOLDER) / source.parent / f"{stem}_{suffix}{extension}"
+    return names.derived(PurePosixPath(image), "aligned", masks.FOLDER, space)
 
 
 def brought_sidecar(image: PurePosixPath | str) -> dict[str, Any]:

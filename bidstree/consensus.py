@@ -36,8 +36,8 @@ def write(root: Path, image: str, products: Sequence[str], label: str, mask_type
     agreement = {"Raters": codes, "Dice": pairs, "Sensitivity": _each(codes, quality[:, 0]), "Specificity": _each(codes, quality[:, 1])}
     beside: dict[str, Any] = {
         "Manual": False,
-        "Sources": [f"bids:raw:{image}", *(f"bids::{_local(product)}" for product in products)],
-        "SpatialReference": f"bids:raw:{image}",
+        "Sources": [masks.address(one) for one in (image, *products)],
+        "SpatialReference": masks.address(image),
         "Agreement": agreement,
     }
     majority = masks.path(image, label, "majority")
@@ -50,10 +50,6 @@ def write(root: Path, image: str, products: Sequence[str], label: str, mask_type
 def _rater(product: str) -> str:
     """The rater's code of a mask's name."""
     return next(part.removeprefix("desc-") for part in PurePosixPath(product).name.split("_") if part.startswith("desc-"))
-
-
-def _local(product: str) -> str:
-    return PurePosixPath(product).relative_to(f"derivatives/{masks.FOLDER}").as_posix()
 
 
 def _each(codes: Sequence[str], values: Any) -> dict[str, float]:

@@ -237,21 +237,21 @@ def path(image: PurePosixPath | str, label: str, rater: str, what: str = "mask",
     `space-SUFFIX` says on which image's grid it lies, so annotations of two contrasts of a visit cannot collide; on an image in a template's space it is that
     space. Raises BidsError `name_not_bids`.
     """
-    *pairs, suffix = PurePosixPath(image).name.split(".")[0].split("_")
-    return placed(image, dict(pair.split("-", 1) for pair in pairs).get("space", suffix), label, rater, what, extension)
+    return placed(image, "", label, rater, what, extension)
 
 
 def placed(image: PurePosixPath | str, space: str, label: str, rater: str, what: str, extension: str = ".nii.gz") -> PurePosixPath:
-    """As `path`, in a space of that name."""
+    """As `path`, in a space of that name; empty: the image's own."""
     source = PurePosixPath(image)
-    *parts, _ = source.name.split(".")[0].split("_")
+    *parts, suffix = source.name.split(".")[0].split("_")
     pairs = dict(part.split("-", 1) for part in parts)
     subject, session = pairs.pop("sub"), pairs.pop("ses", None)
-    if pairs.pop("space", ""):  # a template's space has one name, whatever lies in it
+    template = pairs.pop("space", "")
+    if template:  # it has one name, whatever lies in it
         pairs.pop("desc", "")
     allowed = names.rule(source.parent.name, what).allowed
     # What an annotation's name may not have (mt, flip, inv) tells images of one grid apart all the same: it goes into the name of the space.
-    space += pairs.pop("desc", "") + "".join(f"{key}{pairs.pop(key)}" for key in sorted(set(pairs) - allowed))
+    space = (space or template or suffix) + pairs.pop("desc", "") + "".join(f"{key}{pairs.pop(key)}" for key in sorted(set(pairs) - allowed))
     entities = {**pairs, "space": space, "desc": rater, **({"label": label} if "label" in allowed and (what == "mask" or label) else {})}
     return PurePosixPath("derivatives", FOLDER) / names.path(subject, session, source.parent.name, what, entities, extension)
 

@@ -60,7 +60,7 @@ _SURE = 0.9
 
 def space(name: str) -> str:
     """The template space that a file's name gives as BIDS does (`sub-1_space-MNI152Lin_T1w.nii.gz`); empty for none, and for one that is not of `SPACES`."""
-    found = re.search(r"(?:^|[_/])space-([A-Za-z0-9]+)(?=[_.]|$)", name)
+    found = re.search(r"(?:^|_)space-([A-Za-z0-9]+)(?=[_.]|$)", name)
     return found[1] if found and found[1] in SPACES else ""
 
 

@@ -202,7 +202,7 @@ def handed(item: dict[str, Any]) -> dict[str, Any]:
     measures["dropped_others"] = taken.others  # counted: a key that is on no list of ours may be a name
     facts = {"BodyPartExamined": kind.fields.get("BodyPart", body), "Modality": "MR"}
     contrast = told(kind) | ({"derived": said["processed"], "processed": said["processed"]} if "processed" in said else {})
-    if space := said.get("space") or words_of_said.space(item["name"]):
+    if space := said.get("space") or words_of_said.space(Path(item["name"]).name):
         contrast["space"] = space
     return {"drawn": False, "nifti": str(out), "sidecar": taken.sidecar, "contrast": contrast, "measures": measures, "facts": facts, **files}
 

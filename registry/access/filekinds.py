@@ -6,7 +6,7 @@ A view is a named set of kinds with a level of its own (`registry.access.models.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 KINDS: Mapping[str, str] = {
     "image": "an image as it was acquired, defaced, with its sidecar and gradients",
@@ -26,6 +26,12 @@ ANNOTATION = re.compile(r"_(mask|dseg|probseg)\.[a-z.]+\Z")
 # (`bidstree.masks`), `space-common` that of a person's visits laid on each other (`bidstree.common_space`).
 TEMPLATE = re.compile(r"_space-(MNI|ICBM452|IXI549Space|NIHPD|UNCInfant|OASIS30|Talairach|fsaverage|fsLR|PAM50)[A-Za-z0-9]*(?=[_.])")
 TABLE = re.compile(r"_(sessions|scans)\.(tsv|json)\Z")
+
+
+def addressed(uris: Iterable[object]) -> set[str]:
+    """The paths in the tree that BIDS URIs in a sidecar under derivatives/annotations name; others name nothing. `bidstree.masks.address` writes them."""
+    heads = (("bids:raw:", ""), ("bids::", "derivatives/annotations/"))
+    return {folder + str(one).removeprefix(head) for one in uris for head, folder in heads if str(one).startswith(head)}
 
 
 def space(path: str) -> str:

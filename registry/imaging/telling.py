@@ -123,7 +123,7 @@ def _sources(image: Image, file: StoredFile) -> frozenset[str]:
     except (OSError, ValueError):
         return frozenset()
     sources = told.get("Sources") if isinstance(told, dict) else None
-    return frozenset(re.sub(r"^bids::", "derivatives/annotations/", str(one).removeprefix("bids:raw:")) for one in sources or ())
+    return frozenset(filekinds.addressed(sources or ()))
 
 
 def mask_name(path: str) -> str:

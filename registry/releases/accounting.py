@@ -17,7 +17,7 @@ from qa.examine import VERSION as QA
 from registry.clinical import dictionary
 from registry.consent.models import ConsentEvent, Standing
 from registry.imaging.models import Image
-from registry.releases.gathering import AT_ONCE
+from registry.releases.gathering import in_chunks
 from registry.releases.sealing import canonical
 
 FORM = ("name", "version", "language", "sha256")
@@ -25,9 +25,9 @@ FORM = ("name", "version", "language", "sha256")
 
 def consents(people: Iterable[Any]) -> list[dict[str, Any]]:
     """The distinct consents on which these people stand at this moment, each with how many do."""
-    ids, found = list(people), Counter[str]()
-    for start in range(0, len(ids), AT_ONCE):
-        found.update(Standing.objects.filter(participant__in=ids[start : start + AT_ONCE]).values_list("facts__digest", flat=True))
+    found = Counter[str]()
+    for ids in in_chunks(people):
+        found.update(Standing.objects.filter(participant__in=ids).values_list("facts__digest", flat=True))
     return [{"digest": digest, "people": found[digest]} for digest in sorted(found)]
 
 
@@ -36,10 +36,10 @@ def forms(people: Iterable[Any]) -> list[dict[str, Any]]:
 
     Whose consent was recorded without a form stands in a row without a name.
     """
-    ids, found = list(people), Counter[tuple[Any, ...]]()
+    found = Counter[tuple[Any, ...]]()
     named = [f"template__{name}" for name in FORM]
-    for start in range(0, len(ids), AT_ONCE):
-        events = ConsentEvent.objects.filter(participant__in=ids[start : start + AT_ONCE]).order_by("participant", "number")
+    for ids in in_chunks(people):
+        events = ConsentEvent.objects.filter(participant__in=ids).order_by("participant", "number")
         found.update({person: tuple(form) for person, *form in events.values_list("participant", *named)}.values())
     return [{**dict(zip(FORM, form, strict=True)), "people": found[form]} for form in sorted(found, key=str)]
 

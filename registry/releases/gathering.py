@@ -9,6 +9,7 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, TypeVar
 
 from django.db.models import Model, QuerySet
@@ -23,6 +24,7 @@ from registry.subjects.models import Participant, Visit
 
 AT_ONCE = 1000
 M = TypeVar("M", bound=Model)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -49,9 +51,7 @@ def may_be_in(dataset: Dataset) -> QuerySet[Participant]:
 
 def gather(dataset: Dataset, beat: Callable[[], None]) -> Iterator[Gathered]:
     """Everybody who may be in a release, by label; one of whom nothing may enter has no files."""
-    people = list(may_be_in(dataset))
-    for start in range(0, len(people), AT_ONCE):
-        chunk = people[start : start + AT_ONCE]
+    for chunk in in_chunks(may_be_in(dataset)):
         ids = [person.pk for person in chunk]
         accepted = Image.objects.filter(visit__participant__in=ids, state="accepted").select_related("visit").prefetch_related("files")
         images = by_person(accepted, lambda image: image.visit.participant_id)
@@ -60,6 +60,13 @@ def gather(dataset: Dataset, beat: Callable[[], None]) -> Iterator[Gathered]:
         for person in chunk:
             beat()
             yield _one(person, images[person.pk], visits[person.pk], known[person.pk])
+
+
+def in_chunks(many: Iterable[T]) -> Iterator[list[T]]:
+    """Lists of at most `AT_ONCE`, in order: as many as one statement may name."""
+    rest = iter(many)
+    while chunk := list(islice(rest, AT_ONCE)):
+        yield chunk
 
 
 def by_person(rows: Iterable[M], whose: Callable[[M], Any]) -> dict[Any, list[M]]:

@@ -14,11 +14,12 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from bidstree import dataset
+from registry.access import filekinds
 from registry.imaging import store
 from registry.imaging.models import StoredFile
 from registry.subjects.models import Participant
 
-RAW, LOCAL, DERIVED = "bids:raw:", "bids::", "derivatives/annotations/"
+LOCAL = "bids::"  # in a sidecar of the raw tree: the tree itself
 
 
 def stem(path: str) -> str:
@@ -57,9 +58,7 @@ def _read(person: Participant, file: StoredFile) -> dict[str, Any]:
 
 def _sources(text: dict[str, Any]) -> set[str]:
     """Paths of the files that an annotation was made of, and of the image on whose grid it lies."""
-    named = [*(text.get("Sources") or []), text.get("SpatialReference") or ""]
-    raw = {str(one).removeprefix(RAW) for one in named if str(one).startswith(RAW)}
-    return raw | {DERIVED + str(one).removeprefix(LOCAL) for one in named if str(one).startswith(LOCAL)}
+    return filekinds.addressed([*(text.get("Sources") or []), text.get("SpatialReference") or ""])
 
 
 def _idle(path: str, text: dict[str, Any], here: Iterable[str]) -> bool:

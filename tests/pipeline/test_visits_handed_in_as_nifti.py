@@ -281,6 +281,24 @@ def test_an_image_in_a_template_s_space_is_a_derivative_of_its_own_with_the_mask
     assert not list(plain.rglob("*space-MNI*")) and len(list(plain.glob("sub-p1/ses-m00/anat/*_run-*_T1w.nii.gz"))) == 3
 
 
+def test_what_two_raters_say_together_of_an_image_in_a_template_s_space_names_that_image(tmp_path: Path, handing: Handing) -> None:
+    root = tmp_path / "in"
+    write(root / "1", tissue(8))
+    for name, place in (("2", 5), ("3", 6)):
+        write(root / name, marked(place))
+    write(root / "4", tissue(9, (30, 30, 20)))
+    said: dict[str, dict[str, Any]] = {name: {"annotation": "lesion", "rater": f"r{name}"} for name in ("2", "3")}
+    said |= {"1": {"contrast": "T1w", "body": "CSPINE", "space": MNI}, "4": {"contrast": "T1w", "body": "CSPINE"}}
+    outcome, bids = handing(said)
+    assert verdicts(outcome) == ["ok"] * 4, outcome.as_json()["files"]
+    (majority,) = (bids / "derivatives").rglob("*desc-majority_mask.json")
+    image = f"bids::sub-p1/ses-m00/anat/sub-p1_ses-m00_acq-cspine_space-{MNI}_T1w.nii.gz"
+    told = json.loads(majority.read_text())
+    assert (told["SpatialReference"], told["Sources"][0]) == (image, image) and len(told["Sources"]) == 3
+    dataset.assemble([bids], tmp_path / "whole", {"Name": "Handed in"})
+    assert not [finding for finding in check.own(tmp_path / "whole") if finding.severity == "error"]
+
+
 @pytest.mark.parametrize(("name", "space"), [(f"x_space-{MNI}_T1w.nii.gz", MNI), ("x_space-Solveig_T1w.nii.gz", ""), (f"space-{MNI}/x_T1w.nii.gz", "")])
 def test_at_a_desk_the_name_says_the_space_in_a_word_of_the_list(name: str, space: str) -> None:
     assert words_said.space(Path(name).name) == space
