@@ -71,6 +71,11 @@ CODES: dict[str, tuple[Word, str, str]] = {
         "A registered or skull-stripped image is kept for the mask that was drawn on it, and none was.",
         "Hand in the image as the scanner made it, or the mask together with this one.",
     ),
+    "no_native_image": (
+        "refused",
+        "Only derivatives came through, and no image as a scanner made it: BIDS has no dataset of them alone.",
+        "Hand in the images as the scanner made them together with these.",
+    ),
     "mask_in_zone": (
         "refused",
         "It marks voxels inside the zone where a face was taken from an image of its visit: it could show that face.",

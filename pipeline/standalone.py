@@ -247,7 +247,9 @@ def finish(asked: Request, outcome: Outcome) -> None:
     final = private(asked.work / "final")
     final.chmod(0o755)
     pieces = [path for path in sorted(outcome.pieces) if any(path.rglob("*.nii.gz"))]
-    if pieces:
+    if pieces and not going_out(outcome):
+        stay(outcome)
+    elif pieces:
         about = {"Name": "De-identified MRI", "GeneratedBy": [{"Name": "myelin", "Version": outcomes.ours()}]}
         dataset.assemble(pieces, final / "bids", about, sessions=aged(outcome), scans=scans(outcome), derived={"qa": measured(outcome)})
     outcome.write(final / "outcome.json")
@@ -255,6 +257,18 @@ def finish(asked: Request, outcome: Outcome) -> None:
     if asked.out.exists():
         asked.out.rename(asked.work / "old")
     publish(final, asked.out)
+
+
+def stay(outcome: Outcome) -> None:
+    """Nothing goes out: every file that would have, and its image, say why."""
+    word = verdict("no_native_image")
+    for row in outcome.files:
+        if row.product:
+            row.verdict, row.product = word, None
+    for image in outcome.images:
+        if image["products"]:
+            image["products"], image["deid"] = [], image["deid"] | {"withheld": word.as_json()}
+    outcome.products = []
 
 
 def going_out(outcome: Outcome) -> list[dict[str, Any]]:

@@ -353,6 +353,19 @@ def test_at_a_desk_a_folder_is_a_person_and_nothing_of_its_name_is_told(tmp_path
     assert [image["bids"] for image in again.images] == [image["bids"] for image in outcome.images]
 
 
+def test_at_a_desk_derivatives_alone_make_no_dataset_and_the_account_says_so(tmp_path: Path) -> None:
+    new_key(tmp_path / "key")
+    write(tmp_path / "in/P1" / f"x_space-{MNI}_T2w.nii.gz", tissue(12))
+    outcome = run(Request(tmp_path / "in", tmp_path / "out", tmp_path / "key"))
+    assert verdicts(outcome) == ["no_native_image"] and not (tmp_path / "out/bids").exists()
+    told = json.loads((tmp_path / "out/outcome.json").read_text())
+    assert told["products"] == told["images"][0]["products"] == [] and told["images"][0]["deid"]["withheld"]["code"] == "no_native_image"
+    write(tmp_path / "in/P1" / "x_T2w.nii.gz", tissue(13))
+    outcome = run(Request(tmp_path / "in", tmp_path / "both", tmp_path / "key"))
+    assert verdicts(outcome) == ["ok", "ok"] and len(list((tmp_path / "both/bids").rglob(f"*_space-{MNI}_T2w.nii.gz"))) == 1
+    assert check.validate(tmp_path / "both/bids").errors == 0
+
+
 NASTY = {
     **dict.fromkeys(("IntendedFor", "Sources", "RawSources", "SpatialReference", "B0FieldSource"), "ses-20190512/func/sub-VestergaardSolveig_bold.nii.gz"),
     **dict.fromkeys(("TaskName", "SequenceName", "Manufacturer"), WHO),
